@@ -19,6 +19,8 @@ from optiproxy_nas.core.errors import BudgetError, ParameterError, UnknownNameEr
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.methods import overrides_of, resolve_method
 from optiproxy_nas.objectives import resolve_objective
+from optiproxy_nas.pipelines.registration import benchmark_pipelines
+from optiproxy_nas.pipelines.run_parameters import resolve_run, split_run
 from optiproxy_nas.presets import (
     load_preset,
     made_for,
@@ -419,6 +421,22 @@ def test_a_preset_that_extends_another_says_what_differs_and_what_it_was_made_fo
     assert extended.objective.metric_scale == "ratio"
     assert extended.proxy == base.proxy
     assert made_for("declared_bounds") == {"constrained": ("declared spaces",)}
+
+
+@pytest.mark.parametrize(
+    ("objective", "preset"),
+    [
+        ({}, "default"),
+        ({"name": "constrained", "constraints": ["train_seconds < 99"]}, "declared_bounds"),
+    ],
+)
+def test_a_pipeline_of_a_benchmark_takes_the_preset_that_fits_the_objective(
+    objective: Any, preset: Any
+) -> None:
+    section = benchmark_pipelines()["hpobench_search"].section
+    given = {"objective": objective} if objective else {}
+    run = split_run({})
+    assert resolve_run({**section, **given}, run)["search"]["preset"] == preset
 
 
 @pytest.mark.parametrize("scale", [None, "log", "linear"])

@@ -12,12 +12,9 @@ from typing import Any
 
 from optiproxy_nas.benchmarks.source_registry import families, get_source
 from optiproxy_nas.benchmarks.sources import BenchmarkFamily
-from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.methods import DEFAULT as DEFAULT_METHOD
-from optiproxy_nas.objectives import DEFAULT as DEFAULT_OBJECTIVE
 from optiproxy_nas.pipelines import compare, diagnose, ingest, methods, search
 from optiproxy_nas.pipelines.project_pipeline import ProjectPipeline
-from optiproxy_nas.presets import preset_for
 from optiproxy_nas.problems import Problem
 
 
@@ -97,16 +94,11 @@ def _problem_section(problem: Any, budget: int) -> dict[str, Any]:
 
 def _section(family: BenchmarkFamily) -> dict[str, Any]:
     """Return the parameters of a benchmark's pipelines as far as no file says otherwise."""
-    try:
-        preset = preset_for(family.space, DEFAULT_OBJECTIVE)
-    except ParameterError:  # an installed package's space that cannot be imported
-        preset = None
     return {
         "space": family.space,
         "benchmark": family.name,
         "source": family.source,
         "dataset": get_source(family.source).datasets[0],
-        "preset": preset or "default",
         "seed": 0,
         "budget": family.budget,
     }

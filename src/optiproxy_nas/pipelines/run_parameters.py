@@ -208,12 +208,12 @@ def named_problem(problem: Any) -> dict[str, Any]:
 
 
 def _with_preset(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the values of a problem with the preset that fits its space, where none is given."""
-    if values.get("problem") is None or values.get("preset") is not None:
+    """Return the values with the preset that fits space and objective, where none is given."""
+    if "space" not in values or values.get("preset") is not None:
         return values
     if not method_of(values).takes_preset():
         return values
-    preset = preset_for(values["space"], name_of(values["objective"])) or "default"
+    preset = preset_for(values["space"], name_of(values.get("objective"))) or "default"
     return {**values, "preset": preset}
 
 
