@@ -6,10 +6,14 @@ Vertices: input 0, a 1, b 2, output 3, padding 4. Fixed edges 0->1 and 2->3; fre
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, as_list
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
 from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.relaxation import (
     binary_concrete,
@@ -33,24 +37,28 @@ class TinySpace(GraphSpace):
     num_features = 5  # input, three operations, output
     size: int | None = 72
 
-    def random(self, count, generator):
+    def random(self, count: int, generator: torch.Generator) -> Tensor:
         operations = torch.randint(0, 3, (count, 2), generator=generator)
         return torch.cat([operations, torch.randint(0, 2, (count, 3), generator=generator)], 1)
 
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Logits, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Candidates:
         operations = sample_operations(logits.alpha, count, generator, exploration)
         edges = sample_edges(logits.beta, count, generator, exploration)
         group = torch.arange(len(operations)).repeat_interleave(count)
         return Candidates(torch.cat([operations, edges], -1).reshape(-1, 5), group)
 
-    def relax(self, logits, temperature, generator, noise):
+    def relax(
+        self, logits: Logits, temperature: float, generator: torch.Generator, noise: str
+    ) -> Encoding:
         operations = gumbel_softmax(logits.alpha, temperature, generator)
         return Encoding(operations, binary_concrete(logits.beta, temperature, generator, noise))
 
-    def encode(self, codes):
+    def encode(self, codes: Tensor) -> Encoding:
         return Encoding(torch.nn.functional.one_hot(codes[:, :2], 3).float(), codes[:, 2:].float())
 
-    def graph(self, encoding):
+    def graph(self, encoding: Encoding) -> Graph:
         operations, edges = encoding
         count = len(operations)
         features = torch.zeros(count, 5, 5).to(operations)
@@ -63,18 +71,18 @@ class TinySpace(GraphSpace):
         mask = torch.tensor([1.0, 1, 1, 1, 0]).to(operations).expand(count, 5)
         return Graph(features, adjacency, mask)
 
-    def identify(self, codes):
+    def identify(self, codes: Tensor) -> list[Hashable]:
         return [tuple(code) for code in codes.tolist()]
 
-    def canonical(self, codes):
-        functions = []
+    def canonical(self, codes: Tensor) -> list[Hashable]:
+        functions: list[Hashable] = []
         for a, b, input_b, a_b, a_output in codes.tolist():
             b = None if not (input_b or a_b) else b
             a = None if not (a_b or a_output) else a
             functions.append((a, b, input_b, a_b, a_output))
         return functions
 
-    def isomorphic(self, codes, generator):
+    def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """A node without input, or without use, computes nothing: any operation will do."""
         a, b, input_b, a_b, a_output = codes.T
         shift = torch.randint(1, 3, (2, len(codes)), generator=generator)
@@ -83,7 +91,7 @@ class TinySpace(GraphSpace):
         moved[:, 1] = torch.where((input_b + a_b) == 0, (b + shift[1]) % 3, b)
         return moved
 
-    def neighbours(self, codes):
+    def neighbours(self, codes: Tensor) -> Tensor:
         moved = []
         for code in codes:
             for position in range(5):
@@ -95,13 +103,13 @@ class TinySpace(GraphSpace):
                         moved.append(other)
         return torch.stack(moved) if moved else codes[:0]
 
-    def to_string(self, codes):
+    def to_string(self, codes: Tensor) -> list[str]:
         return [
             f"{self.operations[a]}-{self.operations[b]}/{''.join(map(str, edges))}"
             for a, b, *edges in codes.tolist()
         ]
 
-    def from_string(self, architectures):
+    def from_string(self, architectures: Sequence[Any]) -> Tensor:
         codes = []
         for architecture in as_list(architectures):
             try:
@@ -114,5 +122,5 @@ class TinySpace(GraphSpace):
             codes.append(code)
         return torch.tensor(codes, dtype=torch.int64).reshape(-1, 5)
 
-    def draw(self, architecture):
+    def draw(self, architecture: str) -> str:
         return architecture
