@@ -122,16 +122,16 @@ def _draw_bound(axes: Axes, panel: BoundPanel) -> None:
 
 
 def _limits(panel: BoundPanel, means: list[Floats]) -> tuple[float, float]:
-    """From somewhat below the lowest mean at the end, or the paper's, to the optimum.
+    """From the lowest mean after a quarter of the queries, or the paper's, to the optimum.
 
     What lies before is far below under a tight bound, and would squash the rest.
     """
-    shown = [mean[np.isfinite(mean)] for mean in means]
-    low = [float(values[-1]) for values in shown if len(values)]
+    quarters = [float(mean[len(mean) // 4]) for mean in means]
+    low = [value for value in quarters if math.isfinite(value)]
     low += [point.value for point in panel.paper]
     high = panel.optimum if math.isfinite(panel.optimum) else max([*low, 1.0])
     span = max(high - min([*low, high]), 0.05)
-    return high - 1.4 * span, high + 0.1 * span
+    return high - 1.1 * span, high + 0.1 * span
 
 
 FLOOR = 1e-3  # of regret: what the tables print as the last decimal

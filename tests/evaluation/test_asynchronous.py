@@ -133,6 +133,15 @@ def test_so_it_is_in_methods_that_fit(method, objective, workers, script, tmp_pa
     check_replay(small(method, objective), path, workers, script)
 
 
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+def test_so_it_is_with_earlier_runs(objective, tmp_path):
+    before = search(evaluate=worth, **arguments("random_search", budget=12, seed=7))
+    asked = small(
+        "optiproxy", objective, prior=[before, lambda texts: [text.count("3x3") for text in texts]]
+    )
+    check_replay(asked, tmp_path / "j.jsonl", 2, random.Random(0))
+
+
 @settings(max_examples=5)
 @given(script=st.randoms(use_true_random=False))
 def test_ended_at_any_line_it_goes_on_from_its_journal(script, tmp_path_factory):

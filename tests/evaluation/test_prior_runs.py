@@ -7,7 +7,7 @@ import logging
 import pandas as pd
 import pytest
 
-from optiproxy_nas import Search, Space, search
+from optiproxy_nas import Choice, Search, Space, search
 from optiproxy_nas.core.errors import DataError, JournalError, ParameterError
 from optiproxy_nas.evaluation.prior_sources import read_sources
 from optiproxy_nas.evaluation.prior_table import MOST, prior_facts, prior_table
@@ -16,11 +16,16 @@ from optiproxy_nas.proxies.prior_mean import UNKNOWN
 from optiproxy_nas.spaces import get_space
 
 SPACE = Space({"width": [1, 2, 3, 4], "depth": [1, 2, 3, 4], "skip": [True, False]})
+FOUR = [1, 2, 3, 4]
 QUICK = {"initial_samples": 5, "budget": 11, "gradient": {"groups": 2, "epochs": 2}}
 
 
 def worth(network):
     return network["width"] * network["depth"] - 3 * network["skip"]
+
+
+def few(network):
+    return network["a"] + network["b"] <= 3
 
 
 def earlier(space=SPACE, evaluate=worth, **arguments):
@@ -110,6 +115,40 @@ def test_choices_are_shared_by_name_and_value(result):
     assert len(found.archive) == QUICK["budget"]
 
 
+@pytest.mark.parametrize(
+    "narrower",
+    [
+        Space({"a": FOUR, "b": FOUR, "c": FOUR}, constraint=few),
+        Space({"a": FOUR, "b": Choice(FOUR, when={"a": 1}), "c": FOUR}),
+    ],
+)
+def test_what_the_space_rejects_informs_and_is_never_proposed(narrower):
+    wider = Space({"a": FOUR, "b": FOUR, "c": FOUR})
+    before = earlier(wider, lambda network: sum(network.values()))
+    settings = {"initial_samples": 6, "selection": {"listed": 0}}  # climbs from earlier answers
+    found = earlier(narrower, lambda it: sum(it.values()), prior=before, seed=1, **settings)
+    assert len(narrower.from_string(found.archive["architecture"])) == QUICK["budget"]
+
+
+def test_a_choice_that_exists_here_alone_is_unknown():
+    before = Space({"a": [1, 2], "b": Choice([1, 2], when={"a": 1})})
+    trials = pd.DataFrame({"architecture": [{"a": 1, "b": 2}, {"a": 2}], "value": [1.0, 2.0]})
+    assert table_of(trials, before)["code_1"].tolist() == [2, 0]
+    always = Space({"a": [1, 2], "b": [1, 2]})
+    assert table_of(trials, always)["code_1"].tolist() == [2, UNKNOWN]
+    turned = Space({"a": [1, 2], "b": Choice([1, 2], when={"a": 2})})
+    assert table_of(trials, turned)["code_1"].tolist() == [0, UNKNOWN]
+
+
+def test_runs_of_one_name_are_told_apart(result, tmp_path):
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        archive = result.archive.assign(value=result.archive["value"] + len(place) * (place < "t"))
+        archive.to_csv(tmp_path / place / "earlier.csv")
+    facts = prior_facts(table_of(sorted(map(str, tmp_path.glob("*/*.csv")))))
+    assert [fact["name"] for fact in facts] == ["earlier.csv", "earlier.csv (2)"]
+
+
 def test_failed_trials_are_counted_and_give_no_value(result):
     def failing(network):
         if network["width"] == 4:
@@ -127,7 +166,7 @@ def test_an_unfinished_search_gives_what_is_complete(caplog):
         opened.tell(trial, worth(trial.architecture))
     with caplog.at_level(logging.WARNING):
         assert prior_facts(table_of(opened.result()))[0]["trials"] == 3
-    assert "has not finished; its 3 trials count" in caplog.text
+    assert "not finished; its 3 trials count" in caplog.text
 
 
 def test_a_run_twice_counts_once_and_of_many_the_last_are_used(result, caplog):
@@ -136,7 +175,7 @@ def test_a_run_twice_counts_once_and_of_many_the_last_are_used(result, caplog):
         tables = [result.archive.assign(value=result.archive["value"] + i) for i in range(15)]
         kept = prior_facts(table_of(tables))
     assert [fact["name"] for fact in kept] == [f"table {i}" for i in range(5, 15)]
-    assert "counts once" in caplog.text
+    assert "count once" in caplog.text
     assert f"of 15 runs the last {MOST}" in caplog.text
 
 
@@ -164,9 +203,10 @@ def test_sizes_of_cells_are_scores():
     [
         (iter([]), ParameterError, "names no earlier run"),
         ([3], ParameterError, "it takes results of searches"),
-        (["missing.csv"], DataError, "no file 'missing.csv'"),
+        (["missing.csv"], DataError, "prior = missing.csv: there is no such file"),
         ([pd.DataFrame({"architecture": [], "value": []})], ParameterError, "0 complete trials"),
-        ([pd.DataFrame({"architecture": [{"a": 1}] * 3, "value": 1.0})], ParameterError, "another"),
+        ([pd.DataFrame({"architecture": [{"a": 1}] * 3, "value": 1.0})], ParameterError, r"\(a\)"),
+        ([pd.DataFrame({"width": [7, 8], "value": 1.0})], ParameterError, "none of the options"),
         ([pd.DataFrame({"width": [1, 2]})], DataError, "no column 'value'"),
         ([lambda networks: [1.0]], ParameterError, "one number each"),
         ([lambda networks: 1 / 0], ParameterError, "failed on 32 architectures"),
@@ -180,7 +220,11 @@ def test_what_is_no_earlier_run_is_refused_before_the_search(prior, error, text)
 
 @pytest.mark.heavy
 def test_runs_of_another_space_and_other_methods_are_refused(result):
-    with pytest.raises(ParameterError, match="space 'choices', not of 'nb201'"):
+    with pytest.raises(ParameterError, match=r"on space 'choices'; .* on space 'nb201'") as caught:
         search("cifar10", prior=result)
+    assert len(caught.value.message) < 160
+    with pytest.raises(ParameterError, match="no architecture of the space") as caught:
+        search("cifar10", prior=result.archive)
+    assert len(caught.value.message) < 240
     with pytest.raises(ParameterError, match="is of method 'optiproxy'"):
         search(space=SPACE, evaluate=worth, budget=11, method="random_search", prior=result)

@@ -85,6 +85,21 @@ def own_run(project, **params):
     return run(project, pipeline="own_search", settings=OWN, **params)
 
 
+def test_a_run_learns_from_the_experiment_and_travels(own, empty_store, tmp_path):
+    shutil.copy(empty_store, own / "mlflow.db")
+    own_run(own, run_id="before", tracking=True)
+    settings = {**OWN, "seed": 1, "prior": "experiment:own_search"}
+    made = run(own, pipeline="own_search", settings=settings, run_id="r")
+    assert made["data"]["prior"]["before"]["trials"] == made["result"]["earlier_trials"]
+    assert made["data"]["datasets"]
+    assert command(own, "export", "r", "--out", str(tmp_path / "crate")).exit_code == 0
+    assert FAILED not in {check.state for check in verify_crate(tmp_path / "crate")}
+    for layer in (own / "data").iterdir():
+        shutil.rmtree(layer / "before", ignore_errors=True)
+    (own / "mlflow.db").unlink()
+    assert command(own, "audit", str(tmp_path / "crate")).exit_code == 0
+
+
 def own_resume(project, **params):
     return resume(project, pipeline="own_search", settings=OWN, **params)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 
 import pandas as pd
@@ -24,7 +25,9 @@ from kedro_runs import (
 
 from optiproxy_nas import search
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, ResumeError
+from optiproxy_nas.pipelines import prior
 from optiproxy_nas.report.terminal import terminal_summary
+from optiproxy_nas.sweeps import run_sweep
 
 GUIDED = {**TINY, "dataset": "cifar100", "prior": "earlier"}
 
@@ -99,18 +102,41 @@ def test_methods_and_unfinished_runs(with_earlier, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("prior", "text"),
+    ("name", "text"),
     [
         ("r", "cannot learn from itself"),
-        ("nobody", "no such run or file"),
-        ("experiment:nothing", "no MLflow store"),
-        ("missing/file.csv", "no file"),
+        ("nobody", "no run or file of this project has this name. There is no MLflow store"),
+        ("experiment:nothing", "prior = experiment:nothing: There is no MLflow store"),
+        ("missing/file.csv", "there is no such file"),
     ],
 )
-def test_what_cannot_be_learnt_from_leaves_no_run(project, prior, text):
+def test_what_cannot_be_learnt_from_leaves_no_run(project, name, text):
     with pytest.raises(OptiProxyError, match=text):
-        run(project, run_id="r", settings={**GUIDED, "prior": prior})
+        run(project, run_id="r", settings={**GUIDED, "prior": name})
     assert not (project / "data" / "08_reporting" / "r" / "manifest.json").exists()
+
+
+def test_a_sweep_learns_from_what_there_was_before_it(with_earlier):
+    block = {**TINY, "dataset": "cifar100", "seed": "0:2", "prior": "experiment:nb201_search"}
+    options = {"executor": "serial", "tracking": False, "progress": False, "name": "s"}
+    outcome = run_sweep(with_earlier, [block], **options)
+    assert (outcome.done, outcome.failed) == (2, [])
+    expected = search("cifar100", prior=archive(with_earlier, "earlier"), seed=1, **TINY)
+    values = outcome.results.set_index("run_id").loc[outcome.points[1].run_id, "value"]
+    assert values.tolist() == expected.archive["value"].tolist()
+    assert [point.parameters["prior"] for point in outcome.points] == [["earlier"]] * 2
+    assert run_sweep(with_earlier, [block], **options).skipped == 2
+    with pytest.raises(ParameterError, match="did you mean 'earlier'"):
+        run_sweep(with_earlier, [{**block, "prior": "earlyer"}], **{**options, "name": "t"})
+
+
+def test_of_many_runs_of_a_store_the_last_are_read(with_earlier, monkeypatch, caplog):
+    run(with_earlier, run_id="later", settings={**TINY, "seed": 1}, tracking=True)
+    monkeypatch.setattr(prior, "MOST", 1)
+    with caplog.at_level(logging.WARNING):
+        names = prior.with_run_ids(with_earlier, ["experiment:nb201_search", "flops"])
+    assert names == ["later", "flops"]
+    assert "of 2 runs the last 1 are used" in caplog.text
 
 
 def test_a_baseline_refuses_it(project):

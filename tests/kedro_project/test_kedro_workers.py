@@ -132,6 +132,23 @@ def test_a_killed_run_goes_on_to_the_same_bytes(own, worked_template):
         resume(own, **{**RUN, "problem": problem, "workers": None})
 
 
+def test_a_run_with_an_earlier_one_goes_on_to_the_same_bytes_without_it(worked):
+    guided = {**RUN, "settings": {**SERIAL, "seed": 1, "prior": "r"}}
+    run(worked, **{**guided, "run_id": "whole"})
+    killed = {**guided, "run_id": "killed", "problem": {"name": NAME, "dies_at": 9}}
+    with pytest.raises(Killed):
+        run(worked, **killed)
+    for layer in (worked / "data").iterdir():
+        shutil.rmtree(layer / "r", ignore_errors=True)
+    made = resume(worked, **killed)
+    archives = [artifact(worked, name, "asynchronous.archive") for name in ("whole", "killed")]
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    assert made["data"]["prior"]["r"]["failed"] == 1  # it counts, and gives no value
+    assert made["result"]["earlier_trials"] == TINY["budget"] - 1
+    result = command(worked, "audit", "killed")
+    assert result.exit_code == 0, result.output
+
+
 def test_baselines_take_workers_too(own):
     settings = {**SERIAL, "method": "random_search", "budget": 12}
     for name in ("initial_samples", "selection", "gradient", "fit"):

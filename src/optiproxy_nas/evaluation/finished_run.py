@@ -236,6 +236,7 @@ class FoundRuns(NamedTuple):
     unfinished: int = 0  # how many more matched that have not finished
     incomplete: tuple[str, ...] = ()  # ids of those without an archive or a summary
     unchecked: tuple[str, ...] = ()  # ids of what was read and has no digest in the store
+    older: int = 0  # how many more matched before these, where only the last were asked for
 
 
 class SearchHistory(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -19,10 +19,13 @@ from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, Param
 from optiproxy_nas.evaluation.prior_sources import EarlierRun
 from optiproxy_nas.proxies.prior_mean import UNKNOWN
 from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.choices.choice import Choice
 
 
 def codes_of(run: EarlierRun, trials: pd.DataFrame, space: SearchSpace) -> Tensor:
     """Return the codes [n, L] of a run's trials, ``UNKNOWN`` where a choice is not shared.
+
+    The constraint of the space may reject some of them: they inform it all the same.
 
     Raises:
         ParameterError: the run is of another space.
@@ -31,29 +34,58 @@ def codes_of(run: EarlierRun, trials: pd.DataFrame, space: SearchSpace) -> Tenso
     choices = getattr(space, "choices", None)
     try:
         return space.from_string(given)
-    except InvalidArchitectureError as error:
+    except InvalidArchitectureError:
         if not isinstance(choices, Mapping):
-            raise _of_another_space(run, space, error.message) from None
+            if run.space and run.space != space.name:
+                why = f"it was on space {run.space!r}"
+            else:
+                why = f"{_first_invalid(space, given)!r:.80} is no architecture of the space"
+            raise _of_another_space(run, space, why) from None
     options = {
         name: {_key(it): n for n, it in enumerate(c.options, 1)} for name, c in choices.items()
     }
     architectures = [_as_dict(one) for one in given]
     before = run.choices or frozenset(name for one in architectures for name in one)
-    if not before & options.keys():
-        raise _of_another_space(run, space, "no choice of it has the name of one here")
-    rows = [
-        [
-            numbers.get(_key(one[name]), UNKNOWN)
-            if name in one
-            else (0 if name in before and choices[name].when else UNKNOWN)
-            for name, numbers in options.items()
-        ]
-        for one in architectures
-    ]
+    if not (shared := before & options.keys()):
+        why = f"its choices ({_names(before)}) are not those of the space ({_names(options)})"
+        raise _of_another_space(run, space, why)
+    rows = [_row(one, before, choices, options) for one in architectures]
     codes = torch.tensor(rows, dtype=torch.int64).reshape(-1, space.code_length)
     if not bool((codes > 0).any()):
-        raise _of_another_space(run, space, "the choices of its names have other options")
+        why = f"its choices {_names(shared)} have none of the options of the space"
+        raise _of_another_space(run, space, why)
     return codes
+
+
+def _row(
+    architecture: Mapping[str, Any],
+    before: frozenset[str],
+    choices: Mapping[str, Choice],
+    options: Mapping[str, Mapping[str, int]],
+) -> list[int]:
+    """Return the code [L] of an architecture: which choices exist follows from this space.
+
+    Args:
+        architecture: of the earlier run.
+        before: names of its choices.
+        choices: of the search.
+        options: their numbers, from 1, by name and key.
+    """
+    row: dict[str, int] = {}
+    for name, choice in choices.items():
+        holds = {
+            None
+            if row[parent] == UNKNOWN
+            else row[parent] in (options[parent][_key(it)] for it in values)
+            for parent, values in choice.when.items()
+        }
+        if False in holds or (None in holds and name in before and name not in architecture):
+            row[name] = 0
+        elif name in architecture:
+            row[name] = options[name].get(_key(architecture[name]), UNKNOWN)
+        else:
+            row[name] = UNKNOWN
+    return list(row.values())
 
 
 def _architectures(trials: pd.DataFrame, run: EarlierRun, space: SearchSpace) -> list[Any]:
@@ -62,7 +94,9 @@ def _architectures(trials: pd.DataFrame, run: EarlierRun, space: SearchSpace) ->
     names = [name for name in trials if name in (run.choices or space.node_labels)]
     if not names:
         raise DataError(
-            f"prior: {run.name} has no column 'architecture', nor one of a choice.", run=run.name
+            f"prior = {run.name}: no column 'architecture', nor one of a choice, among "
+            f"{', '.join(map(str, trials))[:200]}.",
+            run=run.name,
         )
     rows = trials[names].astype(object).where(trials[names].notna(), None).to_dict("records")
     return [{name: it for name, it in row.items() if it is not None} for row in rows]
@@ -86,9 +120,22 @@ def _key(option: Any) -> str:
 
 
 def _of_another_space(run: EarlierRun, space: SearchSpace, why: str) -> ParameterError:
-    what = f"space {run.space!r}" if run.space else "another space"
     return ParameterError(
-        f"prior: {run.name} is of {what}, not of {space.name!r}: {why:.300}. Leave it out; a "
-        "declared space takes earlier runs on spaces that share choices with it by name and value.",
+        f"prior = {run.name}: {why}; this search is on space {space.name!r}. Leave it out.",
         run=run.name,
     )
+
+
+def _first_invalid(space: SearchSpace, architectures: Iterable[Any]) -> Any:
+    """Return the first that is not of the space."""
+    for architecture in architectures:
+        try:
+            space.from_string([architecture])
+        except InvalidArchitectureError:
+            return architecture
+    return None
+
+
+def _names(names: Iterable[str]) -> str:
+    """Return names as a message has them."""
+    return f"{', '.join(sorted(names)) or 'none':.120}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optiproxy_nas.core.errors import ParameterError
+from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.evaluation.finished_run import FinishedRun
@@ -124,6 +124,8 @@ def read_file(path: Path) -> EarlierRun:
     Raises:
         DataError: there is no such file, or it is none of these.
     """
+    if not path.exists():
+        raise DataError(f"prior = {path}: there is no such file.", path=str(path))
     found = read_trials(path)
     name = path.name
     if isinstance(found, SearchRecord):

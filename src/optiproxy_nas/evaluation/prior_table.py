@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,12 @@ def prior_table(
         digest = trials_digest(table)
         if digest in tables:
             _log.warning(
-                "prior: %s has the trials of an earlier one again; it counts once.", run.name
+                "prior = %s: the trials of an earlier run again; they count once.", run.name
             )
             continue
         if not run.finished:
             complete = int(table["value"].notna().sum())
-            _log.warning("prior: %s has not finished; its %d trials count.", run.name, complete)
+            _log.warning("prior = %s: not finished; its %d trials count.", run.name, complete)
         tables[digest] = table
     kept = list(tables.values())[-MOST:]
     if len(tables) > len(kept):
@@ -74,8 +75,24 @@ def prior_table(
             len(tables),
             len(kept),
         )
-    numbered = [table.assign(run=place) for place, table in enumerate(kept)]
+    names = _distinct([str(table["name"].iloc[0]) for table in kept])
+    numbered = [
+        table.assign(run=place, name=name)
+        for place, (name, table) in enumerate(zip(names, kept, strict=True))
+    ]
     return pd.concat(numbered, ignore_index=True)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names of which no two are equal: ``a``, ``a (2)``."""
+    found: list[str] = []
+    for name in names:
+        places = count(2)
+        other = name
+        while other in found:
+            other = f"{name} ({next(places)})"
+        found.append(other)
+    return found
 
 
 def prior_facts(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -177,7 +194,7 @@ def _trials_of(
     complete = int(found["value"].notna().sum())
     if complete < 2:
         raise ParameterError(
-            f"prior: {run.name} has {complete} complete trials of a finite value; an earlier run "
+            f"prior = {run.name}: {complete} complete trials of a finite value; an earlier run "
             "needs two at least. Leave it out.",
             run=run.name,
         )
@@ -200,9 +217,9 @@ def _values(
     if column not in trials:
         names = ", ".join(map(str, trials.columns))
         raise DataError(
-            f"prior: {run.name} has no column {VALUE!r}"
+            f"prior = {run.name}: no column {VALUE!r}"
             + (f" or {name!r}" if name != VALUE else "")
-            + f" among {names}.",
+            + f" among {names:.200}.",
             run=run.name,
         )
     return pd.to_numeric(trials[column], "coerce").to_numpy(dtype=np.float64), sign

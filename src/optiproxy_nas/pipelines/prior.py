@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParam
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.bounded_files import read_parquet
 from optiproxy_nas.core.errors import OptiProxyError, ParameterError, project_error
-from optiproxy_nas.evaluation.finished_run import FinishedRun
+from optiproxy_nas.evaluation.finished_run import FinishedRun, FoundRuns
 from optiproxy_nas.evaluation.prior_sources import (
     EarlierRun,
     facts_of_parameters,
@@ -29,12 +31,14 @@ from optiproxy_nas.evaluation.prior_sources import (
     of_finished,
     read_file,
 )
-from optiproxy_nas.evaluation.prior_table import fitted_prior, prior_facts, prior_table
+from optiproxy_nas.evaluation.prior_table import MOST, fitted_prior, prior_facts, prior_table
 from optiproxy_nas.pipelines.project_pipeline import node_in
 from optiproxy_nas.runs.datasets.mlflow_runs import MlflowRuns
 from optiproxy_nas.runs.manifest import AUDITED_PRIOR, PRIOR, read_manifest, reporting_folder
 from optiproxy_nas.runs.stored_archives import stored_trials
 from optiproxy_nas.spaces import get_space
+
+_log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 
 TRIALS, MEANS, FACTS = PRIOR, "prior.means", "report.prior"
 SELECTORS = ("experiment", "sweep", "filter")
@@ -139,18 +143,53 @@ def read_prior(
     if catalog.exists(TRIALS):
         found: pd.DataFrame = catalog.load(TRIALS)
         return found
+    return earlier_trials(project, parameters, str(run["run_id"]), target)
+
+
+def earlier_trials(
+    project: Path, parameters: SearchParameters, run_id: str, target: str
+) -> pd.DataFrame:
+    """Return the trials of the earlier runs that the parameters of a run name, read now.
+
+    Raises:
+        OptiProxyError: one cannot be read, or cannot guide this search.
+    """
     runs = []
     for name in parameters.prior:
-        runs += _named(project, name, str(run["run_id"]), parameters)
+        runs += _named(project, name, run_id, parameters)
     return prior_table(runs, get_space(parameters.space), parameters.objective, target)
+
+
+def with_run_ids(project: Path, names: Sequence[str]) -> list[str]:
+    """Return the names of ``prior=``, ids of the runs that they find now in the place of selectors.
+
+    Raises:
+        OptiProxyError: a selector finds none.
+    """
+    ids: list[str] = []
+    for name in names:
+        if _is_selector(name):
+            found = _selected(project, name)
+            ids += [it.run_id if _is_kept(project, it.run_id) else it.reference for it in found]
+        else:
+            ids.append(name)
+    return list(dict.fromkeys(ids))
+
+
+def _is_selector(name: str) -> bool:
+    selector, _, value = name.partition(":")
+    return selector in SELECTORS and bool(value)
+
+
+def _is_kept(project: Path, run_id: str) -> bool:
+    """Return whether the project has the folder of a run."""
+    return (reporting_folder(project) / run_id / "manifest.json").exists()
 
 
 def _named(project: Path, name: str, run_id: str, parameters: SearchParameters) -> list[EarlierRun]:
     """Return the earlier runs of one name of ``prior=``."""
-    selector, _, value = name.partition(":")
-    if selector in SELECTORS and value:
-        found = _from_store(project, {selector: value.strip()})
-        return [of_finished(run) for run in found if run.run_id != run_id]
+    if _is_selector(name):
+        return [of_finished(run) for run in _selected(project, name) if run.run_id != run_id]
     if is_score(name):
         return [named_score(name, get_space(parameters.space), parameters.seed)]
     if name == run_id:
@@ -158,23 +197,42 @@ def _named(project: Path, name: str, run_id: str, parameters: SearchParameters) 
     path = project / name
     if (path.exists() and path.is_file()) or "/" in name:
         return [read_file(path)]
-    manifest_file = reporting_folder(project) / name / "manifest.json"
-    if manifest_file.exists():  # it needs no store
+    if _is_kept(project, name):  # it needs no store
         return [_of_project(project, name)]
     try:
-        return [of_finished(run) for run in _from_store(project, {"runs": [name]})]
+        return [of_finished(run) for run in _from_store(project, {"runs": [name]}).runs]
     except OptiProxyError as error:
-        raise type(error)(
-            f"prior = {name}: there is no such run or file in this project, and MLflow has none: "
-            f"{error.message}",
-            **error.data,
-        ) from error
+        raise _unknown_run(project, name, error) from None
 
 
-def _from_store(project: Path, selection: Mapping[str, Any]) -> tuple[FinishedRun, ...]:
-    """Return the finished runs of the MLflow store that match."""
+def _unknown_run(project: Path, name: str, error: OptiProxyError) -> OptiProxyError:
+    """Return the error of a name that is no run's, with one of this project that is like it."""
+    runs = [path.parent.name for path in reporting_folder(project).glob("*/manifest.json")]
+    near = difflib.get_close_matches(name, runs, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    latest = error.data.get("latest")
+    stored = error.message if latest is None else f"The latest in MLflow: {', '.join(latest)}."
+    message = f"prior = {name}: no run or file of this project has this name{hint}. {stored}"
+    return type(error)(message, **error.data)
+
+
+def _selected(project: Path, name: str) -> tuple[FinishedRun, ...]:
+    """Return the finished runs of a selector, ``MOST`` at most."""
+    selector, _, value = name.partition(":")
     try:
-        return MlflowRuns(selection, str(project)).load().runs
+        found = _from_store(project, {selector: value.strip()})
+    except OptiProxyError as error:
+        raise type(error)(f"prior = {name}: {error.message}", **error.data) from None
+    if found.older:
+        total = found.older + len(found.runs)
+        _log.warning("prior = %s: of %d runs the last %d are used.", name, total, MOST)
+    return found.runs
+
+
+def _from_store(project: Path, selection: Mapping[str, Any]) -> FoundRuns:
+    """Return the last finished runs of the MLflow store that match."""
+    try:
+        return MlflowRuns(selection, str(project), last=MOST).load()
     except Exception as error:  # Kedro wraps what loading raises
         ours = project_error(error)
         if ours is None:

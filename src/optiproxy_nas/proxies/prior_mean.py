@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from optiproxy_nas.core.arrays import Tensors
+from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import SamplesFunctions
 from optiproxy_nas.proxies.gaussian_moments import matern, squared_distances
@@ -85,17 +87,18 @@ class PriorMeans:
         return centre + (solved.unsqueeze(2) @ cross).squeeze(2)
 
     def best_codes(self, each: int = 10) -> Tensor:
-        """Return the architectures of the best trials of each run, as far as all is known of them.
+        """Return the architectures of the best trials of each run that are of the space: [b, L].
 
-        [b, L]; by the means, on head 0.
+        By the means, on head 0.
         """
-        codes, found = self.state["prior/codes"], []
+        codes, found = self.state["prior/codes"], list[int]()
         with torch.no_grad():
             means = self.of(encode_partly(self._space, codes))[:, 0]  # [J, R]
         for run in range(self.count):
             whole = ((self._runs == run) & (codes != UNKNOWN).all(1)).nonzero().flatten()
-            found.append(whole[torch.argsort(means[run, whole], descending=True)[:each]])
-        return codes[torch.cat(found)]
+            ranked = whole[torch.argsort(means[run, whole], descending=True)].tolist()
+            found += islice((row for row in ranked if _is_of(self._space, codes[row])), each)
+        return codes[found]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PriorMeans) and self._key == other._key
@@ -182,6 +185,15 @@ class _RunProcess(GaussianProcessProxy):
 
     def _encode(self, codes: Tensor) -> Encoding:
         return encode_partly(self.space, codes)
+
+
+def _is_of(space: SearchSpace, code: Tensor) -> bool:
+    """Return whether a code [L] is of a space; a constraint may reject earlier architectures."""
+    try:
+        space.from_string(space.to_string(code.unsqueeze(0)))
+    except InvalidArchitectureError:
+        return False
+    return True
 
 
 def _filled(rows: Tensor, count: int) -> Tensor:

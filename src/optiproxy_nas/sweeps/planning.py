@@ -11,15 +11,19 @@ from typing import Any
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.data_card import recorded_data
 from optiproxy_nas.core.errors import ObjectiveError, OptiProxyError, ParameterError, unknown_name
 from optiproxy_nas.core.mappings import flatten, merge, nested
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.identity import digests_of
+from optiproxy_nas.evaluation.prior_sources import is_score
 from optiproxy_nas.methods import DEFAULT, method_of, overrides_of, parameters_of
+from optiproxy_nas.pipelines.active_run import target_of
 from optiproxy_nas.pipelines.benchmark_data import check_answers, ingest_missing
 from optiproxy_nas.pipelines.configuration import resolve_parameters
 from optiproxy_nas.pipelines.own_problem import check_problem
+from optiproxy_nas.pipelines.prior import earlier_trials, with_prior, with_run_ids
 from optiproxy_nas.pipelines.problem_data import load_data
 from optiproxy_nas.pipelines.run_parameters import RUN_KEYS
 from optiproxy_nas.runs.code_identity import names_in, software
@@ -45,7 +49,7 @@ def plan(project_path: Path, blocks: Sequence[Mapping[str, Any]]) -> list[Point]
             message has them all.
     """
     project = enter_project(project_path)
-    points = _resolve(project, blocks)
+    points = _with_earlier_runs(project, _resolve(project, blocks))
     data = {key: _data(project, group) for key, group in _grouped(points, _data_key).items()}
     return _identify(points, data)
 
@@ -102,6 +106,37 @@ def _resolve(project: Path, grid: Sequence[Mapping[str, Any]]) -> list[Point]:
     return points
 
 
+def _with_earlier_runs(project: Path, points: Sequence[Point]) -> list[Point]:
+    """Return the points, those with ``prior`` with the ids and digests of these runs.
+
+    A selector finds what there is now, so that no point learns from another of the sweep.
+
+    Raises:
+        OptiProxyError: an earlier run cannot be read, or cannot guide a point.
+    """
+    ids: dict[tuple[str, ...], list[str]] = {}
+    data: dict[str, dict[str, Any]] = {}
+    found = []
+    for point in points:
+        names = tuple(point.parameters.get("prior", ()))
+        if not names:
+            found.append(point)
+            continue
+        if names not in ids:
+            ids[names] = with_run_ids(project, names)
+        given = {"prior": ids[names]}
+        values, parameters = {**point.values, **given}, {**point.parameters, **given}
+        typed = parameters_of(parameters)
+        assert isinstance(typed, SearchParameters)  # other methods refuse it
+        seed = typed.seed if any(map(is_score, typed.prior)) else None
+        decisive = [_data_key(point), typed.space, parameters["objective"], typed.prior, seed]
+        if (key := digest(decisive)) not in data:
+            trials = earlier_trials(project, typed, point.run_id, target_of(typed))
+            data[key] = with_prior({}, trials)
+        found.append(replace(point, values=values, parameters=parameters, data=data[key]))
+    return found
+
+
 def _presets_where_they_belong(block: Block) -> Iterator[dict[str, Any]]:
     """Yield the points of a block; a preset is left out where the method takes none.
 
@@ -135,7 +170,7 @@ def _identify(points: Sequence[Point], data_by_key: Mapping[str, Mapping[str, An
     by_names: dict[str, dict[str, Any]] = {}  # finding the code takes ms, and points are many
     identified = []
     for point in points:
-        parameters, data = point.parameters, data_by_key[_data_key(point)]
+        parameters, data = point.parameters, {**data_by_key[_data_key(point)], **point.data}
         names = digest(names_in(parameters))
         if names not in by_names:
             by_names[names] = software(parameters)

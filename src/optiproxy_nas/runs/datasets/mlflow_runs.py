@@ -39,6 +39,8 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
             ``MLFLOW_TRACKING_URI`` names another. (This name, because Kedro makes a relative
             ``path`` of the catalog absolute.)
         metadata: ignored by Kedro, for hooks and plug-ins.
+        last: how many at most, the latest ones; None: all. Reading one takes a twentieth of a
+            second.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
         selection: Mapping[str, Any] | None,
         path: str = ".",
         metadata: dict[str, Any] | None = None,
+        last: int | None = None,
     ) -> None:
+        self._last = last
         self._selection = {k: v for k, v in (selection or {}).items() if v}
         self._tracker = MlflowTracker(Path(path), "")
         self._records = reporting_folder(Path(path)) / "sweeps"
@@ -86,6 +90,8 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
             matching = [run for run in matching if not is_sweep(run)]
         finished = [run for run in matching if run.info.status == "FINISHED"]
         unfinished = len(matching) - len(finished)
+        older = 0 if self._last is None else max(0, len(finished) - self._last)
+        finished = finished[older:]
         records = [(id_of(run), reader.read(run, parent)) for run in finished]
         runs = [record for _, record in records if record is not None]
         incomplete = [run_id for run_id, record in records if record is None]
@@ -112,7 +118,7 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
             )
         unchecked = tuple(dict.fromkeys(reader.unchecked))
         return FoundRuns(
-            tuple(runs), describe(self._selection), unfinished, tuple(incomplete), unchecked
+            tuple(runs), describe(self._selection), unfinished, tuple(incomplete), unchecked, older
         )
 
     def _by_id(self) -> list[Any]:
@@ -132,11 +138,12 @@ class MlflowRuns(ReadOnlyDataset[FoundRuns]):
             return errors.ParameterError(f"{name!r} is a sweep: use sweep={name}.", name=name)
         limit = SHOWN + len(sweeps.parents())
         finished = self._search(experiments, "attributes.status = 'FINISHED'", limit)
-        latest = [id_of(run) for run in finished if not is_sweep(run)][:SHOWN]
+        latest = list(dict.fromkeys(id_of(run) for run in finished if not is_sweep(run)))[:SHOWN]
         return errors.ParameterError(
             f"Unknown run {name!r}: neither a run id nor one of MLflow's. The latest finished "
             f"runs of this store: {', '.join(latest) or 'none'}.",
             name=name,
+            latest=latest,
         )
 
     def _get(self, name: str) -> Any:
