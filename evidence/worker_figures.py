@@ -89,8 +89,10 @@ def _scale_regret(axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def _label_logarithms(axis: Axis) -> None:
-    """Label 1, 2, 5, 10, ... of a logarithmic axis, as numbers."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    """Label 1, 2, 5, 10, ... of a logarithmic axis, as numbers; of a long one, powers of ten."""
+    low, high = axis.get_view_interval()
+    subs = (1.0, 2.0, 5.0) if high < 1000 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
