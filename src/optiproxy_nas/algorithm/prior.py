@@ -3,8 +3,9 @@
 How much each counts follows from how well it ranks what this search has queried.
 
 An earlier run has seen none of the queries of this search, so its ranking of them is out of sample.
-What is queried follows from the runs themselves, once they are trusted; therefore most of the
-initial sample stays random, on which a useless or a misleading run shows as such.
+What is queried follows from the runs themselves, once they are trusted; therefore a part of the
+initial sample is random, on which a useless or a misleading run shows as such. Where runs mislead,
+the rest of the initial sample of a search without them follows.
 """
 
 from __future__ import annotations
