@@ -374,7 +374,7 @@ def test_the_exported_network_is_measured_once_more(tmp_path: Path) -> None:
     result = search(problem=Timed(), journal=tmp_path / "s.jsonl", **RUN)
     said = facts(result.export(tmp_path / "model"))["latency"]
     low, high = said["quantile_interval"]
-    assert 0 < low < said["quantile_ms"] < high
+    assert 0 <= low < said["quantile_ms"] < high  # 0 where the machine was busy meanwhile
     assert said["searched_ms"] == result.best.metrics["latency_p90_ms"]
     assert said["machine"]["cores"] >= 1
     card = (tmp_path / "model" / "README.md").read_text()
