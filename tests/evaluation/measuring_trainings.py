@@ -12,6 +12,7 @@ from typing import Any
 
 from optiproxy_nas.execution.jobs import Job, Parent
 
+PAUSE = 1.0  # seconds of a measurement
 BUSY = """
 import os, sys, time
 while not os.path.exists(sys.argv[2]):
@@ -27,21 +28,27 @@ class Measures:
         return getattr(self, job.architecture)(job, parent, Path(job.folder).parent)
 
     def counts(self, job: Job, parent: Parent, folder: Path) -> Any:
-        """Write to a file until the other one measures, and have a child do so, too."""
-        arguments = [sys.executable, "-c", BUSY, str(folder / "child"), str(folder / "measuring")]
+        """Write to a file until the other one has measured, and have a child do so, too.
+
+        Return the seconds that this took by its own clock, which goes on while it is paused.
+        """
+        begun = time.monotonic()
+        arguments = [sys.executable, "-c", BUSY, str(folder / "child"), str(folder / "measured")]
         with subprocess.Popen(arguments):
-            while not (folder / "measuring").exists():
+            while not (folder / "measured").exists():
                 with (folder / "busy").open("a") as file:
                     file.write(".")
                 time.sleep(0.005)
-        return 1.0
+        return time.monotonic() - begun
 
     def measures(self, job: Job, parent: Parent, folder: Path) -> Any:
         """Return how much was written while the others were paused."""
         self._pause(parent, folder)
         before = _written(folder)
-        time.sleep(0.3)
-        return {"value": _written(folder) - before}
+        time.sleep(PAUSE)
+        written = _written(folder) - before
+        (folder / "measured").touch()  # the paused ones see it when they go on
+        return {"value": written}
 
     def measures_for_ever(self, job: Job, parent: Parent, folder: Path) -> Any:
         self._pause(parent, folder)
@@ -57,7 +64,6 @@ class Measures:
             time.sleep(0.005)
         parent.begin_measurement(0.0)
         parent.pause_others()
-        (folder / "measuring").touch()  # the paused ones see it when they go on
 
 
 def _written(folder: Path) -> int:

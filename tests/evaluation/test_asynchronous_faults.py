@@ -227,6 +227,7 @@ def test_on_a_disk_that_is_full_for_a_while_nothing_is_lost(tmp_path, impatient)
         workers.on_poll = at_poll(lambda: None, fill)
         waiting = asynchronous.time.sleep
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asynchronous, "PATIENCE", PATIENCE)
             patch.setattr(asynchronous.time, "sleep", lambda it: empty() or waiting(it))
             drive_asynchronously(opened, workers, journal=journal)
     assert begun[0] == 4  # of the two that ran when it was full, and those before

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from measuring_trainings import Measures
+from measuring_trainings import PAUSE, Measures
 
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.execution import worker_process
@@ -48,12 +48,12 @@ def finish(executor: ProcessExecutor) -> dict[int, Ended]:
 
 def test_others_and_their_children_are_paused_and_not_charged_for_it(tmp_path: Path) -> None:
     with running(tmp_path, "counts", "measures", timeout=PATIENCE) as executor:
-        begun = time.monotonic()
         ended = finish(executor)
     assert [ended[number].error for number in (0, 1)] == ["", ""]
     assert ended[1].answer["value"] <= 2  # what was on its way to the file
-    assert ended[0].answer == 1.0  # it went on to its end
-    assert ended[0].seconds <= time.monotonic() - begun - 0.3
+    took: float = ended[0].answer  # it went on to its end
+    assert took > PAUSE
+    assert ended[0].seconds < took - 0.2  # it was not charged for the pause
 
 
 def test_a_pause_does_not_count_for_the_timeout(tmp_path: Path) -> None:
@@ -87,10 +87,13 @@ def test_the_limit_of_a_measurement_begins_when_the_others_have_measured(tmp_pat
 def test_others_go_on_when_the_one_that_measures_is_lost(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_process, "MEASURING", 0.3)
-    monkeypatch.setattr(worker_process, "GRACE", 0.3)
+    if ending == "measures_for_ever":
+        monkeypatch.setattr(worker_process, "MEASURING", 0.3)
+        monkeypatch.setattr(worker_process, "GRACE", 0.3)
     with running(tmp_path, "counts", ending) as executor:
-        ended = finish(executor)
+        (lost,) = executor.poll()
+        (tmp_path / "measured").touch()  # the other one ends when it sees it
+        ended = {lost.job.number: lost, **finish(executor)}
     assert ended[0].error == ""
     assert ("SIGKILL" if ending.startswith("dies") else "not measured after") in ended[1].error
 
@@ -116,7 +119,6 @@ def test_what_is_paused_ends_with_the_search_and_with_its_parent(tmp_path: Path)
         )
         assert parent.stdout is not None
         workers = [int(pid) for pid in parent.stdout.readline().split()]
-        wait_until(lambda folder=folder: (folder / "measuring").exists())
         wait_until(lambda workers=workers: _state(workers[0]) == "T")
         parent.send_signal(number)
         parent.wait(PATIENCE)

@@ -58,7 +58,7 @@ def measures(job: Job, parent: Parent) -> Any:
     parent.begin_measurement(0.0)
     parent.pause_others()
     before = beats.stat().st_size
-    time.sleep(0.3)
+    time.sleep(1.0)
     written = beats.stat().st_size - before
     over.touch()
     return float(written)

@@ -191,7 +191,7 @@ def test_jobs_are_trained_with_what_they_ask_for(
 def test_no_more_jobs_are_queued_than_workers_and_slurm_is_asked_once_for_all(
     cluster: FakeSlurm, opens: Open, tmp_path: Path
 ) -> None:
-    executor = opens(workers=2, resources={**RESOURCES, "poll_seconds": 60})
+    executor = opens(workers=2, resources={**RESOURCES, "poll_seconds": 3600})
     names = pending(cluster, executor, *(job(tmp_path, "answers", n) for n in range(4)))
     assert len(cluster.ids()) == 2
     node(tmp_path).begin(names[1], cluster.ids()[1])

@@ -122,12 +122,12 @@ def test_the_probes_take_as_long_again() -> None:
 def test_a_latency_on_a_machine_slower_than_usual_says_so(file: Path) -> None:
     model, example = nn.Linear(8, 8), torch.zeros(1, 8)
     settings = LatencySettings(seconds=0.05, quantile=0.75)
-    assert measure_latency(model, example, settings).speed > 0.4  # of its own fastest
+    alone = measure_latency(model, example, settings)  # it is compared with its own fastest
     key = min(json.loads(file.read_text()))
     (level,) = json.loads(file.read_text())[key]
-    file.write_text(json.dumps({key: [level / 10] * 5}))
+    file.write_text(json.dumps({key: [level / 100] * 5}))
     found = measure_latency(model, example, settings)
-    assert found.speed < 0.3
+    assert found.speed < 0.3 * alone.speed
     assert found.median_interval[0] < 0.3 * found.median_ms
     with pytest.raises(MeasurementError, match="of its usual speed") as caught:
         measure_latency(model, example, settings.model_copy(update={"noisy": "fail"}))

@@ -92,7 +92,7 @@ def test_a_bound_far_below_what_a_network_takes_is_warned_of(
     for bound, warned in (("latency_p75_ms <= 1e-5", True), (ENOUGH, False)):
         objective = resolve_objective({"name": "constrained", "constraints": [bound]})
         check_latency(Timed(), objective, "cpu")
-        assert bool(caplog.records) is warned
+        assert ("far below" in caplog.text) is warned
         caplog.clear()
 
 

@@ -234,10 +234,10 @@ def test_manifests_without_digests_by_module_are_compared_as_a_whole() -> None:
 def test_it_takes_no_time_again() -> None:
     given = parameters()
     software(given)
-    start = time.process_time()
+    start = time.thread_time()
     for _ in range(5):
         software(given)
-    assert (time.process_time() - start) / 5 < 0.1
+    assert (time.thread_time() - start) / 5 < 0.1
 
 
 def test_what_only_one_of_two_runs_has_is_said_to_be_not_set_in_the_other() -> None:
