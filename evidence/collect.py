@@ -88,6 +88,8 @@ class Evidence:
         project: the project's folder.
         told: read after the search, for the architecture that it would have returned.
         signal: read from the whole table after the searches, to explain what they found.
+        stored: the file of a section that searches by itself (``searched``), if nothing is to be
+            searched.
     """
 
     results: pd.DataFrame
@@ -96,6 +98,7 @@ class Evidence:
     project: Path = field(default_factory=Path.cwd)
     told: Told = told_by_benchmark
     signal: SignalOf = table_signal
+    stored: bytes | None = None
 
     def of(self, section: Section, row: Row) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Results and runs of one row."""

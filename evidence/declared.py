@@ -6,6 +6,7 @@ of a conditional space. They are searched in this process.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import product
@@ -20,6 +21,7 @@ from evidence import table
 from evidence.collect import Evidence
 from evidence.pages import Rendered
 from evidence.proxies import measure_proxy
+from evidence.searched import Entry, shown_searches
 from evidence.sections import Section
 from evidence.tables import Architecture, task
 from optiproxy_nas import Choice, Space, search
@@ -136,26 +138,53 @@ def problem(name: str) -> Problem:
     return _table(family, dataset) if dataset else _stages()
 
 
-def render(section: Section, _: Evidence) -> Rendered:
+def render(section: Section, evidence: Evidence) -> Rendered:
     """Texts ``<name>`` (what searches find) and ``<name>-ranking`` (what a proxy ranks).
 
     ``options.problems``, in groups by name, are searched by each of ``options.searches`` and with
     each of ``options.seeds``, and ranked by each of ``options.encodings``. The first of each is
     what the others are compared with, in pairs of problem and seed.
     """
-    return Rendered(
-        {section.name: _searches(section), f"{section.name}-ranking": _rankings(section)}
-    )
+    found, data = shown_searches(evidence, lambda: _measure(section))
+    texts = {section.name: _searches, f"{section.name}-ranking": _rankings}
+    return Rendered({name: of(section, found) for name, of in texts.items()}, searches=data)
 
 
-def _searches(section: Section) -> str:
+def _measure(section: Section) -> dict[str, Entry]:
+    """Return the regret of each search, and the rank correlation of each proxy."""
+    options = section.options
+    found: dict[str, Entry] = {}
+    for name in _names(options["problems"]):  # a table is read once
+        for entry, seed in product(options["searches"], range(options["seeds"])):
+            value = regret(name, entry.get("arguments", {}), seed, options["budget"])
+            found[_key(name, entry, seed)] = {"regret": value}
+        for size, entry, seed in product(
+            options["train"], options["encodings"], range(options["seeds"])
+        ):
+            fit = options.get("fit", {})
+            tau = ranking(name, entry["proxy"], seed, size, options["held_out"], fit)
+            found[_key(name, entry, seed, size)] = {"kendall_tau": tau}
+    return found
+
+
+def _key(name: str, entry: Mapping[str, Any], seed: int, train: int | None = None) -> str:
+    """Return what tells a search, or the fit of a proxy to ``train`` architectures, from others."""
+    return json.dumps([name, entry["label"], seed, *([] if train is None else [train])])
+
+
+def _searches(section: Section, entries: Mapping[str, Entry]) -> str:
     options = section.options
     groups, searches = options["problems"], options["searches"]
-    found = {name: np.empty((len(searches), options["seeds"])) for name in _names(groups)}
-    for name, regrets in found.items():  # a table is read once
-        for (row, entry), seed in product(enumerate(searches), range(options["seeds"])):
-            arguments = entry.get("arguments", {})
-            regrets[row, seed] = 100 * regret(name, arguments, seed, options["budget"])
+    found = {
+        name: 100
+        * np.array(
+            [
+                [entries[_key(name, entry, seed)]["regret"] for seed in range(options["seeds"])]
+                for entry in searches
+            ]
+        )
+        for name in _names(groups)
+    }
     lines = []
     for row, entry in enumerate(searches):
         cells = [table.number(float(regrets[row].mean()), 2) for regrets in found.values()]
@@ -172,15 +201,21 @@ def _names(groups: Mapping[str, list[str]]) -> list[str]:
     return [name for names in groups.values() for name in names]
 
 
-def _rankings(section: Section) -> str:
+def _rankings(section: Section, entries: Mapping[str, Entry]) -> str:
     options = section.options
     names, encodings, sizes = _names(options["problems"]), options["encodings"], options["train"]
-    taus = np.empty((len(sizes), len(encodings), len(names), options["seeds"]))
-    for column, name in enumerate(names):
-        for at, seed in product(np.ndindex(len(sizes), len(encodings)), range(options["seeds"])):
-            size, proxy = sizes[at[0]], encodings[at[1]]["proxy"]
-            fit = options.get("fit", {})
-            taus[(*at, column, seed)] = ranking(name, proxy, seed, size, options["held_out"], fit)
+    taus = np.array(
+        [
+            [
+                [
+                    entries[_key(name, entry, seed, size)]["kendall_tau"]
+                    for name, seed in product(names, range(options["seeds"]))
+                ]
+                for entry in encodings
+            ]
+            for size in sizes
+        ]
+    )
     lines = [
         [entry["label"], *(cell for found in taus for cell in _compared(row, found))]
         for row, entry in enumerate(encodings)

@@ -3,7 +3,7 @@
 ``python -m evidence.memory --seeds 30`` runs what is missing, ``kedro evidence memory`` writes the
 page. The earlier runs of a seed have seeds of their own, and are on the other datasets only. A
 search ends at the optimum of its table, which no query can change: that is known to this page, not
-to the search. What each did is added to ``data/08_reporting/memory/searches.jsonl`` as it ends.
+to the search. What each did is added to the record as it ends (``searched``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,24 +25,27 @@ from evidence.collect import Evidence
 from evidence.memory_rivals import best_first, forest_run, warm_tpe
 from evidence.memory_tables import optimum_table, pairs_table
 from evidence.memory_tasks import (
+    MOST_SEEDS,
     Case,
     Done,
     Values,
     answers_of,
     benchmark_of,
     cases,
+    named,
     sign_of,
     task_arguments,
 )
 from evidence.pages import Rendered
 from evidence.regenerate import choose
+from evidence.searched import REPORTING, Entry, Record, shown_searches
 from evidence.sections import Section, digest_of
 from optiproxy_nas import Search, search
 from optiproxy_nas.algorithm import prior
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.spaces import get_space
 
-RECORD = Path("data") / "08_reporting" / "memory" / "searches.jsonl"
+RECORD = REPORTING / "memory" / "searches.jsonl"
 EARLIER = 500  # earlier runs of seed s have the seed s + EARLIER: they share no draw with it
 _KEPT: dict[str, pd.DataFrame] = {}  # trials of earlier runs, by what they were made by
 
@@ -50,12 +53,18 @@ _KEPT: dict[str, pd.DataFrame] = {}  # trials of earlier runs, by what they were
 def render(section: Section, evidence: Evidence) -> Rendered:
     """Texts ``<name>-optimum`` (groups with ``read_at``) and ``<name>-pairs`` (ordered pairs)."""
     options, name = section.options, section.name
-    found = run_missing(evidence.project / RECORD, options, options["seeds"])
+
+    def find() -> dict[str, Entry]:
+        record = run_missing(evidence.project / RECORD, options, options["seeds"])
+        return with_answers(options, record)
+
+    entries, data = shown_searches(evidence, find)
+    found = {key: Done(**entry) for key, entry in entries.items()}
     texts = {}
     for group in options["groups"]:
         rows = pairs_table(group, found) if group.get("pairs") else optimum_table(group, found)
         texts[f"{name}-{group['name']}"] = rows
-    return Rendered(texts)
+    return Rendered(texts, searches=data)
 
 
 def _earlier(group: Values, task: str, way: Values, seed: int) -> pd.DataFrame:
@@ -85,8 +94,8 @@ def _spoilt(trials: pd.DataFrame, how: str, seed: int) -> pd.DataFrame:
     return trials.assign(value=np.random.default_rng(seed).permutation(values))
 
 
-def run(case: Case) -> Done:
-    """Search."""
+def run(case: Case) -> Entry:
+    """Search, and return the best value after each query and the CPU seconds."""
     torch.set_num_threads(1)
     group, way, queries = case.group, case.way, case.group["queries"]
     benchmark, optimum = answers_of(group, case.dataset)
@@ -123,7 +132,8 @@ def run(case: Case) -> Done:
         found = search(**arguments, seed=case.seed, target=optimum)
         best = found.archive["best"].to_numpy(dtype=np.float64)
     seconds = time.process_time() - start
-    return Done(np.append(best, np.full(queries - len(best), best[-1]))[:queries], seconds)
+    best = np.append(best, np.full(queries - len(best), best[-1]))[:queries]
+    return {"best": best, "seconds": round(seconds, 2)}
 
 
 def settings_digest(group: Values) -> str:
@@ -144,26 +154,31 @@ def _two_trials(space: str) -> pd.DataFrame:
     )
 
 
-def run_missing(path: Path, options: Values, seeds: int) -> dict[str, Done]:
+def run_missing(path: Path, options: Values, seeds: int) -> dict[str, Entry]:
     """Search what the record lacks, add it as it ends, and return the record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    digests = {group["name"]: settings_digest(group) for group in options["groups"]}
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        entry = json.loads(line)
-        if entry["settings"] in digests.values():
-            found[entry["key"]] = Done(np.array(entry["best"], dtype=float), entry["seconds"])
+    digests = [(named(group), settings_digest(group)) for group in options["groups"]]
+
+    def settings(key: str) -> str:
+        asked = json.loads(key)[0]
+        return next((digest for group, digest in digests if group == asked), "of no group")
+
+    record = Record(path, settings)
+    found = record.read()
     missing = [case for case in cases(options, seeds) if case.key not in found]
     for case in tqdm(missing, disable=None):
-        found[case.key] = done = run(case)
-        entry = {"key": case.key, "settings": digests[case.group["name"]]}
-        entry |= {
-            "best": [float(f"{it:.8g}") for it in done.best],
-            "seconds": round(done.seconds, 2),
-        }
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-    return found
+        record.add(case.key, run(case))
+    return record.read()
+
+
+def with_answers(options: Values, found: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the searches that the section shows, with what could be found."""
+    shown: dict[str, Entry] = {}
+    for case in cases(options, MOST_SEEDS):
+        if case.key in found:
+            benchmark, optimum = answers_of(case.group, case.dataset)
+            answers = {"optimum": optimum, "sign": sign_of(benchmark)}
+            shown[case.key] = {**found[case.key], **answers}
+    return shown
 
 
 def main() -> None:

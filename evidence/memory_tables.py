@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from evidence import table
-from evidence.memory_tasks import Case, Done, Values, answers_of, sign_of, sources_of
+from evidence.memory_tasks import MOST_SEEDS, Case, Done, Values, sources_of
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.report.compare.tables import holm
 from optiproxy_nas.report.statistics import median_queries, paired_difference, share
@@ -15,13 +15,13 @@ from optiproxy_nas.report.statistics import median_queries, paired_difference, s
 
 def _curves(
     group: Values, dataset: str, way: Values, only: list[str], found: Mapping[str, Done]
-) -> dict[int, Floats]:
-    """Return seed -> best so far, of the seeds that the record has."""
+) -> dict[int, Done]:
+    """Return seed -> what its search did, of the seeds that there are."""
     curves = {}
-    for seed in range(1000):
+    for seed in range(MOST_SEEDS):
         key = Case(group, dataset, {**way, "from": only}, seed).key
         if key in found:
-            curves[seed] = found[key].best
+            curves[seed] = found[key]
     return curves
 
 
@@ -31,8 +31,6 @@ def optimum_table(group: Values, found: Mapping[str, Done]) -> str:
     lines: list[list[str]] = []
     tests: list[tuple[int, float]] = []
     for dataset in group["datasets"]:
-        benchmark, best = answers_of(group, dataset)
-        sign = sign_of(benchmark)
         cold = _curves(group, dataset, group["ways"][0], [], found)
         for way in group["ways"]:
             (only,) = sources_of(group, dataset, way)
@@ -40,8 +38,7 @@ def optimum_table(group: Values, found: Mapping[str, Done]) -> str:
             seeds = sorted(cold.keys() & curves.keys())
             if not seeds:
                 continue
-            ours, base = (np.stack([it[seed] for seed in seeds]) for it in (curves, cold))
-            regrets = [sign * (best - it) for it in (ours, base)]
+            regrets = [np.stack([_regret(it[seed]) for seed in seeds]) for it in (curves, cold)]
             needed = [_queries(regret) for regret in regrets]
             cells = [table.name_of(dataset), way["label"], str(_trials(way, only)), str(len(seeds))]
             cells += [table.queries(median_queries(needed[0]), group["queries"])]
@@ -66,6 +63,10 @@ def optimum_table(group: Values, found: Mapping[str, Done]) -> str:
     return table.markdown([*head, "queries against cold (95 %)", "p (Holm)"], lines)
 
 
+def _regret(done: Done) -> Floats:
+    return done.sign * (done.optimum - done.best)
+
+
 def _queries(regret: Floats) -> Floats:
     """Return the queries that each seed needs to regret 0, inf where it never is: [seeds]."""
     reached = regret <= 1e-6  # the record has eight digits
@@ -85,8 +86,6 @@ def pairs_table(group: Values, found: Mapping[str, Done]) -> str:
     for way in group["ways"][1:]:
         rows, p_values = [], []
         for dataset in group["datasets"]:
-            benchmark, best = answers_of(group, dataset)
-            sign = sign_of(benchmark)
             cold = _curves(group, dataset, cold_way, [], found)
             for only in sources_of(group, dataset, way):
                 curves = _curves(group, dataset, way, only, found)
@@ -94,7 +93,7 @@ def pairs_table(group: Values, found: Mapping[str, Done]) -> str:
                 if len(seeds) < 2:
                     continue
                 ours, base = (
-                    np.array([sign * (best - it[seed][after - 1]) for seed in seeds])
+                    np.array([_regret(it[seed])[after - 1] for seed in seeds])
                     for it in (curves, cold)
                 )
                 test = paired_difference(base, ours)  # above 0: less regret than cold

@@ -15,6 +15,7 @@ from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.objectives.constraints import parse_constraint
 
 Values = Mapping[str, Any]
+MOST_SEEDS = 100
 
 
 class Case(NamedTuple):
@@ -28,10 +29,8 @@ class Case(NamedTuple):
     @property
     def key(self) -> str:
         """What tells it from others in the record; the label of a way does not."""
-        names = ("space", "source", "queries", "bounded")
-        named = {name: self.group[name] for name in names if name in self.group}
         way = {name: it for name, it in self.way.items() if name not in ("label", "adversarial")}
-        return json.dumps([named, self.dataset, way, self.seed], sort_keys=True)
+        return json.dumps([named(self.group), self.dataset, way, self.seed], sort_keys=True)
 
 
 class Done(NamedTuple):
@@ -39,6 +38,14 @@ class Done(NamedTuple):
 
     best: Floats  # best value so far by query; from the optimum on it stays
     seconds: float  # of CPU
+    optimum: float  # of the table, within the bound
+    sign: float  # 1 where a higher value is better, else -1
+
+
+def named(group: Values) -> Values:
+    """Return what tells the searches of a group from those of others."""
+    names = ("space", "source", "queries", "bounded")
+    return {name: group[name] for name in names if name in group}
 
 
 def cases(options: Values, seeds: int) -> Iterator[Case]:

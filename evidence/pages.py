@@ -22,19 +22,21 @@ class Rendered:
         notes: marker -> what is told below its text; by default the cautions of the section.
         figures: file name -> PNG bytes, for docs/images/results/.
         pages: file name -> HTML of an interactive figure, for data/08_reporting/.
+        searches: the file that the texts are computed from, of a section that searches by itself.
     """
 
     texts: dict[str, str]
     notes: dict[str, list[str]] = field(default_factory=dict)
     figures: dict[str, bytes] = field(default_factory=dict)
     pages: dict[str, str] = field(default_factory=dict)
+    searches: bytes | None = None
 
 
 class Renderer(Protocol):
     """A function in the table of renderers."""
 
     def __call__(self, section: Section, evidence: Evidence) -> Rendered:
-        """Numbers to text and pictures; runs no search, though it may measure what is no search."""
+        """Numbers to text and pictures; it searches only what a section without rows lacks."""
         ...
 
 

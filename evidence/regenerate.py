@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from evidence import RENDERERS
 from evidence.collect import Evidence, collect
 from evidence.pages import Rendered, Renderer, update_page
@@ -86,7 +88,11 @@ def regenerate(
             written.append(stored_path(target, section))
             if not why_not(target, section):
                 shown = from_text(section, text, project)
-        written += _write(project, target, section, renderer(section, shown), shown, preview)
+        rendered = renderer(section, shown)
+        if rendered.searches is not None:
+            write_atomically(stored_path(target, section), rendered.searches)
+            written.append(stored_path(target, section))
+        written += _write(project, target, section, rendered, shown, preview)
         say(f"{section.name}: {written[-1].relative_to(project)}")
     for section in left_out:
         say(f"{section.name}: left out: {section.options['left_out']}.")
@@ -137,8 +143,11 @@ def render_stored(project: Path, section: Section) -> tuple[Evidence, Rendered]:
     Raises:
         DataError: it is not the file of this section.
     """
-    text = stored_path(project, section).read_text(encoding="utf-8")
-    evidence = from_text(section, text, project)
+    data = stored_path(project, section).read_bytes()
+    if section.rows:
+        evidence = from_text(section, data.decode(), project)
+    else:
+        evidence = Evidence(pd.DataFrame(), pd.DataFrame(), {}, project, stored=data)
     render: Renderer = RENDERERS.load(section.render)
     return evidence, render(section, evidence)
 

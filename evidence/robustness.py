@@ -7,7 +7,9 @@ that two queries of an architecture tell nothing new. All in this process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ import scipy
 from evidence import table
 from evidence.collect import Evidence
 from evidence.pages import Rendered
+from evidence.searched import Entry, shown_searches
 from evidence.sections import Section
 from optiproxy_nas import search
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
@@ -23,6 +26,7 @@ from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.random_streams import numpy_generator
 from optiproxy_nas.report.statistics import paired_difference
 
+Values = Mapping[str, Any]
 BROKEN = -1e9  # what a training that diverged may report
 
 # Kind -> function of true values [n], its size, and a generator that gives the values seen [n].
@@ -85,37 +89,52 @@ def regrets(
     return [float(searched.values.max() - searched.values[row]) for row in answers]
 
 
-def render(section: Section, _: Evidence) -> Rendered:
+def render(section: Section, evidence: Evidence) -> Rendered:
     """Text ``<name>``: regret of the answer, in pairs of seed.
 
     ``options.searches`` are run with each of ``options.distortions`` and ``options.seeds`` seeds;
     the first is what the others are compared with, at each of ``options.budgets``.
     """
-    searched = problem(section.options["source"], section.options["dataset"])
-    return Rendered({section.name: _table(section, searched)})
+    found, data = shown_searches(evidence, lambda: _measure(section.options))
+    return Rendered({section.name: _table(section.options, found)}, searches=data)
 
 
-def _table(section: Section, searched: Problem) -> str:
-    options = section.options
+def _measure(options: Mapping[str, Any]) -> dict[str, Entry]:
+    """Return the regret after each number of queries of each search."""
+    searched = problem(options["source"], options["dataset"])
+    found: dict[str, Entry] = {}
+    for kind, entry, seed in _asked(options):
+        seen = distorted(searched.values, kind["kind"], kind["size"], seed)
+        of_search = regrets(searched, seen, entry["arguments"], seed, options["budgets"])
+        named = zip(map(_at, options["budgets"]), of_search, strict=True)
+        found[_key(kind, entry, seed)] = dict(named)
+    return found
+
+
+def _asked(
+    options: Mapping[str, Any],
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], int]]:
+    return product(options["distortions"], options["searches"], range(options["seeds"]))
+
+
+def _key(distortion: Mapping[str, Any], entry: Mapping[str, Any], seed: int) -> str:
+    return json.dumps([distortion["label"], entry["label"], seed])
+
+
+def _at(budget: int) -> str:
+    return f"regret_{budget}"
+
+
+def _table(options: Mapping[str, Any], entries: Mapping[str, Entry]) -> str:
     searches, budgets = options["searches"], options["budgets"]
-    seeds = range(options["seeds"])
+    of_all = [
+        [entries[_key(*asked)][_at(budget)] for budget in budgets] for asked in _asked(options)
+    ]
+    shape = (len(options["distortions"]), len(searches), options["seeds"], len(budgets))
     lines = []
-    for distortion in options["distortions"]:
-        found = np.array(
-            [
-                [
-                    regrets(
-                        searched,
-                        distorted(searched.values, distortion["kind"], distortion["size"], seed),
-                        entry["arguments"],
-                        seed,
-                        budgets,
-                    )
-                    for seed in seeds
-                ]
-                for entry in searches
-            ]
-        )  # [searches, seeds, budgets]
+    for distortion, found in zip(
+        options["distortions"], np.array(of_all).reshape(shape), strict=True
+    ):
         for row, entry in enumerate(searches):
             cells = []
             for at in range(len(budgets)):

@@ -1,7 +1,7 @@
 """Whether a search that stops for the regret that is left was right, and what it saved.
 
 One search a table and seed is run until the rule has stopped it at every ε, or its budget is spent.
-What it gave is kept in data/08_reporting/evidence/stopping.jsonl, so that it is run once.
+Where it was stopped is added to the record as it ends (``searched``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from evidence import table
 from evidence.collect import Evidence
 from evidence.pages import Rendered
+from evidence.searched import REPORTING, Entry, Record, only, shown_searches
 from evidence.sections import Section, digest_of
 from optiproxy_nas import search
 from optiproxy_nas.algorithm import gaussian_posterior
@@ -25,10 +26,7 @@ from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.report.statistics import share
 
-KEPT = Path("data") / "08_reporting" / "evidence" / "stopping.jsonl"
-# Lines that were made before there was a digest end in this list, and are of this rule. As all
-# others, they are run again where :func:`rule_digest` is another.
-_FIRST_RULE, _WITHOUT_DIGEST = "e42520015f58", [-0.7, 0.1, -0.052, 1000, 1000]
+RECORD = REPORTING / "evidence" / "stopping.jsonl"
 
 
 class Stop(NamedTuple):
@@ -47,7 +45,10 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     ``options.confidence``.
     """
     options = section.options
-    found = measure(options, evidence.project / KEPT)
+    entries, data = shown_searches(
+        evidence, lambda: run_missing(options, evidence.project / RECORD)
+    )
+    found = measure(options, entries)
     lines = []
     groups: dict[str, list[tuple[float, Stop]]] = {}
     for entry in options["tables"]:
@@ -60,7 +61,7 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     for group, stops in groups.items():
         lines.append([f"**{group}**", "the first", *_cells(stops, options["budget"])])
     head = ["table", "ε", "searches", "stopped", "of these right", "mean queries", "saved"]
-    return Rendered({section.name: table.markdown(head, lines)})
+    return Rendered({section.name: table.markdown(head, lines)}, searches=data)
 
 
 def _cells(stops: Sequence[tuple[float, Stop]], budget: int) -> list[str]:
@@ -76,34 +77,46 @@ def _cells(stops: Sequence[tuple[float, Stop]], budget: int) -> list[str]:
     ]
 
 
-def measure(options: Mapping[str, Any], kept: Path) -> dict[tuple[str, float], list[Stop]]:
-    """Return the stops of each table's label and ε, by seed; run what ``kept`` lacks."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    past: dict[str, list[Stop]] = {}
-    if kept.exists():
-        for line in kept.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            *searched, of = entry["search"]
-            of = _FIRST_RULE if of == _WITHOUT_DIGEST else of
-            past[json.dumps([*searched, of])] = [Stop(*stop) for stop in entry["stops"]]
-    found: dict[tuple[str, float], list[Stop]] = {}
-    decided_by = rule_digest()
-    with kept.open("a", encoding="utf-8") as file:
-        for place in range(max(entry["seeds"] for entry in options["tables"])):
-            seed = options["first_seed"] + place
-            for entry in options["tables"]:
-                if place >= entry["seeds"]:
-                    continue
-                epsilons = entry["epsilons"]
+def measure(
+    options: Mapping[str, Any], found: Mapping[str, Entry]
+) -> dict[tuple[str, float], list[Stop]]:
+    """Return the stops of each table's label and ε, by seed."""
+    return {
+        (entry["label"], epsilon): [
+            Stop(**found[_key(options, entry, seed, epsilon)]) for seed in _seeds(options, entry)
+        ]
+        for entry in options["tables"]
+        for epsilon in entry["epsilons"]
+    }
+
+
+def run_missing(options: Mapping[str, Any], path: Path) -> dict[str, Entry]:
+    """Search what the record lacks, add it as it ends, and return what the section shows."""
+    record = Record(path, lambda _: rule_digest())
+    found, keys = record.read(), []
+    for place in range(max(entry["seeds"] for entry in options["tables"])):
+        seed = options["first_seed"] + place
+        for entry in options["tables"]:
+            if seed not in _seeds(options, entry):
+                continue
+            epsilons = entry["epsilons"]
+            keys += (own := [_key(options, entry, seed, epsilon) for epsilon in epsilons])
+            if any(key not in found for key in own):
                 budget, confidence = options["budget"], options["confidence"]
-                key = json.dumps([entry["search"], seed, budget, confidence, epsilons, decided_by])
-                if key not in past:
-                    past[key] = stops_of(entry["search"], seed, budget, confidence, epsilons)
-                    file.write(json.dumps({"search": json.loads(key), "stops": past[key]}) + "\n")
-                    file.flush()
-                for epsilon, stop in zip(epsilons, past[key], strict=True):
-                    found.setdefault((entry["label"], epsilon), []).append(stop)
-    return found
+                stops = stops_of(entry["search"], seed, budget, confidence, epsilons)
+                for key, stop in zip(own, stops, strict=True):
+                    record.add(key, stop._asdict())
+    return only(record.read(), keys)
+
+
+def _seeds(options: Mapping[str, Any], entry: Mapping[str, Any]) -> range:
+    return range(options["first_seed"], options["first_seed"] + entry["seeds"])
+
+
+def _key(options: Mapping[str, Any], entry: Mapping[str, Any], seed: int, epsilon: float) -> str:
+    """Return what tells a search and the ε that it is stopped for from others."""
+    asked = [entry["search"], seed, options["budget"], options["confidence"], epsilon]
+    return json.dumps(asked, sort_keys=True)
 
 
 def rule_digest() -> str:

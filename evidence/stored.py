@@ -36,7 +36,11 @@ from optiproxy_nas.core.numbers import TIE
 
 STORED = Path("docs") / "evidence"
 # Renderers whose tables need more than what searches found, and what that is.
-BEYOND = {"proxies": "its renderer fits proxies", "fidelity": "its renderer reads whole tables"}
+BEYOND = {
+    "cost": "its renderer measures time",
+    "proxies": "its renderer fits proxies",
+    "fidelity": "its renderer reads whole tables",
+}
 _LABELS = ("group", "row", "method", "preset", "setting", "settings")
 _TASK = ("dataset", "objective", "source", "seed", "budget")
 _FOUND = ("optimum", "queries_to_optimum", "trials", "cpu_seconds", "recent_kendall_tau")
@@ -55,13 +59,11 @@ class _Point(NamedTuple):
 
 def stored_path(project: Path, section: Section) -> Path:
     """Return the place of a section's file."""
-    return project / STORED / f"{section.name}.csv"
+    return project / STORED / f"{section.name}.{'csv' if section.rows else 'parquet'}"
 
 
 def why_not(project: Path, section: Section) -> str:
     """Return why the section's tables cannot be computed from its file; "" if they can."""
-    if not section.rows:
-        return "its renderer searches by itself"
     if section.render in BEYOND:
         return BEYOND[section.render]
     path = stored_path(project, section)

@@ -1,14 +1,13 @@
 """Methods on tables of declared spaces: regret after so many queries, paired by task and seed.
 
 ``python -m evidence.tables --workers 2`` runs what is missing, ``kedro evidence tables`` writes the
-page. What a search found is added to ``data/08_reporting/tables/searches.jsonl`` as it ends, with
-the digest of its preset or its method's settings, so that nothing is searched twice unless these
-have changed since.
+page. What a search found is added to the record as it ends (``searched``).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from functools import lru_cache
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -26,8 +25,8 @@ from evidence import native_tpe, table
 from evidence.collect import Evidence
 from evidence.pages import Rendered
 from evidence.regenerate import choose
+from evidence.searched import REPORTING, Entry, Record, only, settings_of, shown_searches
 from evidence.sections import Section
-from evidence.table_record import NATIVE, Search, add, record
 from optiproxy_nas import search
 from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
@@ -44,11 +43,40 @@ from optiproxy_nas.report.statistics import paired_difference
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.choices import Space
 
-RECORD = Path("data") / "08_reporting" / "tables" / "searches.jsonl"
+RECORD = REPORTING / "tables" / "searches.jsonl"
+NATIVE = "native_tpe"  # in the place of a method
 _CHUNK = 5  # seeds of a task that a process searches one after the other: it reads its table once
 
 
 Architecture = Mapping[str, Any]
+
+
+class Search(NamedTuple):
+    """One search of a section: a task and a method by what the section says of them."""
+
+    task: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+    queries: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """What tells it from others in the record."""
+        return json.dumps(self, sort_keys=True)
+
+
+def settings_digest(key: str) -> str:
+    """Return what tells the settings of a key's search, as they are today, from earlier ones."""
+    one = Search(*json.loads(key))
+    if one.arguments.get("method") == NATIVE:
+        return NATIVE
+    arguments = {"space": one.task["space"], "budget": one.queries, **one.arguments}
+    objective = _objective(one.task.get("bounds", ()))
+    return settings_of(json.dumps({**arguments, "objective": objective}, sort_keys=True))
+
+
+def _objective(bounds: Sequence[str]) -> dict[str, Any] | None:
+    return {"name": "constrained", "constraints": list(bounds)} if bounds else None
 
 
 @dataclass(frozen=True)
@@ -129,11 +157,10 @@ def best_so_far(searched: Task, arguments: Mapping[str, Any], seed: int, budget:
             seed,
         )
     else:
-        objective = {"name": "constrained", "constraints": list(map(str, searched.bounds))}
         result = search(
             space=searched.space,
             evaluate=searched.measure,
-            objective=objective if searched.bounds else None,
+            objective=_objective([str(bound) for bound in searched.bounds]),
             direction=searched.direction,
             budget=budget,
             seed=seed,
@@ -146,44 +173,43 @@ def best_so_far(searched: Task, arguments: Mapping[str, Any], seed: int, budget:
     return np.pad(found, (0, budget - len(found)), mode="edge")
 
 
-def run_missing(project: Path, section: Section, workers: int = 1) -> dict[str, Floats]:
-    """Search what the record lacks, add it as it ends, and return the record.
+def run_missing(project: Path, section: Section, workers: int = 1) -> dict[str, Entry]:
+    """Search what the record lacks, add it as it ends, and return what the section shows.
 
     All methods and tasks of a few seeds come first, then those of more seeds.
     """
     options = section.options
-    path, budget = project / RECORD, max(options["queries"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = record(path)
+    record, queries = Record(project / RECORD, settings_digest), max(options["queries"])
+    found = record.read()
     tasks = [one for group in options["groups"].values() for one in group]
     chunks = [
         range(i, min(i + _CHUNK, options["seeds"])) for i in range(0, options["seeds"], _CHUNK)
     ]
-    jobs = []
-    for seeds, one in product(chunks, tasks):
-        searches = [
-            Search(one, entry["arguments"], seed)
+    asked = [
+        [
+            Search(one, entry["arguments"], queries, seed)
             for seed, entry in product(seeds, options["searches"])
         ]
-        missing = [s for s in searches if len(found.get(s.key, ())) < budget]
-        if missing:
-            jobs.append((path, missing, budget))
+        for seeds, one in product(chunks, tasks)
+    ]
+    missing = [[one for one in searches if one.key not in found] for searches in asked]
+    jobs = [(record, searches) for searches in missing if searches]
     if workers > 1 and jobs:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             list(tqdm(pool.map(_run, jobs), total=len(jobs), unit="task", disable=None))
     else:
         for job in jobs:
             _run(job)
-    return record(path)
+    return only(record.read(), (one.key for searches in asked for one in searches))
 
 
-def _run(job: tuple[Path, list[Search], int]) -> None:
+def _run(job: tuple[Record, list[Search]]) -> None:
     """Run searches of one task, and add each to the record."""
-    path, searches, budget = job
+    record, searches = job
     torch.set_num_threads(1)
     for one in searches:
-        values = best_so_far(_task_of(one.task), one.arguments, one.seed, budget)
-        add(path, one, values)
+        best = best_so_far(_task_of(one.task), one.arguments, one.seed, one.queries)
+        record.add(one.key, {"best": best})
 
 
 def render(section: Section, evidence: Evidence) -> Rendered:
@@ -192,19 +218,14 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     Each of ``options.searches`` is read after each number of ``options.queries``, and compared with
     the first in pairs of task and seed.
     """
-    found = run_missing(evidence.project, section)
-    return Rendered(
-        {
-            section.name: "\n\n".join(
-                _group(section, found, name, tasks)
-                for name, tasks in section.options["groups"].items()
-            )
-        }
-    )
+    found, data = shown_searches(evidence, lambda: run_missing(evidence.project, section))
+    groups = section.options["groups"].items()
+    texts = [_group(section, found, name, tasks) for name, tasks in groups]
+    return Rendered({section.name: "\n\n".join(texts)}, searches=data)
 
 
 def _group(
-    section: Section, found: Mapping[str, Floats], name: str, tasks: Sequence[Mapping[str, Any]]
+    section: Section, found: Mapping[str, Entry], name: str, tasks: Sequence[Mapping[str, Any]]
 ) -> str:
     """Return a group's table, and the sentence about it."""
     options = section.options
@@ -241,17 +262,18 @@ def _group(
 
 def _regrets(
     options: Mapping[str, Any],
-    found: Mapping[str, Floats],
+    found: Mapping[str, Entry],
     tasks: Sequence[Mapping[str, Any]],
     entry: Mapping[str, Any],
 ) -> Floats:
     """Return the regrets of a method: [queries, tasks · seeds]."""
-    rows = []
+    rows, queries = [], max(options["queries"])
     for one in tasks:
         searched = _task_of(one)
-        curves = [
-            found[Search(one, entry["arguments"], seed).key] for seed in range(options["seeds"])
+        searches = [
+            Search(one, entry["arguments"], queries, seed) for seed in range(options["seeds"])
         ]
+        curves = [found[search.key]["best"] for search in searches]
         rows.append(
             searched.regret(np.array([[c[q - 1] for q in options["queries"]] for c in curves]))
         )

@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 
 from evidence.simulated import Simulated, load_task
-from evidence.worker_record import Cell, Simulation, cells_of
+from evidence.worker_record import MOST_SEEDS, Cell, Simulation, cells_of
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.numbers import TIE
 from optiproxy_nas.report.statistics import RESAMPLES, Interval, queries_to
-
-MOST_SEEDS = 100
 
 
 @dataclass(frozen=True)

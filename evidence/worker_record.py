@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,12 +14,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from evidence.sections import digest_of
+from evidence.searched import REPORTING, Entry, Record, only, settings_of
 from evidence.simulated import Cluster, Simulated, load_task, simulate
-from optiproxy_nas import Search
 
-RECORD = Path("data") / "08_reporting" / "workers" / "searches.jsonl"
-_SHORT = 8  # digits of a value in the record
+RECORD = REPORTING / "workers" / "searches.jsonl"
+MOST_SEEDS = 100
 
 
 class Cell(NamedTuple):
@@ -113,66 +111,29 @@ def simulations(options: Mapping[str, Any], seeds: int) -> Iterator[Simulation]:
                     yield Simulation(cell, options["queries"], seed)
 
 
-@cache
-def _settings_of(space: str, arguments: str, queries: int) -> str:
-    """Return what tells the settings of a search from others by the same arguments."""
-    parameters = Search(space=space, budget=queries, **json.loads(arguments)).parameters
-    values = parameters.model_dump(mode="json", exclude={"seed"})
-    selection = getattr(parameters, "selection", None)
-    # A setting may be left out of the dump where it is the default, which may change.
-    return digest_of([values, {} if selection is None else dict(selection)])
-
-
 def settings_digest(key: str) -> str:
     """Return what tells the settings of a key's search, as they are today, from earlier ones."""
     asked = json.loads(key)
-    arguments = json.dumps(asked["method"]["arguments"], sort_keys=True)
-    return _settings_of(asked["task"][0], arguments, asked["queries"])
+    arguments = {"space": asked["task"][0], "budget": asked["queries"]}
+    return settings_of(json.dumps(arguments | asked["method"]["arguments"], sort_keys=True))
 
 
-def read_record(path: Path) -> dict[str, Simulated]:
-    """Return what searches did, by their keys, if their settings are as of today."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        entry = json.loads(line)
-        if entry["settings"] == settings_digest(entry["key"]):
-            found[entry["key"]] = Simulated(
-                np.array(entry["best"], dtype=float),
-                np.array(entry["at"], dtype=float),
-                entry["busy"],
-                entry["failed"],
-                entry["cpu_seconds"],
-            )
-    return found
-
-
-def add(path: Path, key: str, did: Simulated) -> None:
+def add(record: Record, key: str, did: Simulated) -> None:
     """Add a search to the record."""
-    best = [None if np.isnan(value) else float(f"{value:.{_SHORT}g}") for value in did.best]
-    entry = {
-        "key": key,
-        "settings": settings_digest(key),
-        "best": best,
-        "at": [round(float(second), 2) for second in did.at],
-        "busy": round(did.busy, 5),
-        "failed": did.failed,
-        "cpu_seconds": round(did.cpu_seconds, 2),
-    }
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    times = {"busy": round(did.busy, 5), "cpu_seconds": round(did.cpu_seconds, 2)}
+    record.add(key, {**did._asdict(), "at": np.round(did.at, 2), **times})
 
 
 def run_missing(
     path: Path, options: Mapping[str, Any], seeds: int, processes: int = 1
-) -> dict[str, Simulated]:
-    """Search what the record lacks, add it as it ends, and return the record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = read_record(path)
+) -> dict[str, Entry]:
+    """Search what the record lacks, add it as it ends, and return what the record has."""
+    record = Record(path, settings_digest)
+    found = record.read()
     missing = [one for one in simulations(options, seeds) if one.key not in found]
     for key, did in tqdm(_run(missing, processes), total=len(missing), disable=None):
-        add(path, key, did)
-        found[key] = did
-    return found
+        add(record, key, did)
+    return only(record.read(), (one.key for one in simulations(options, MOST_SEEDS)))
 
 
 def _run(searches: Sequence[Simulation], processes: int) -> Iterator[tuple[str, Simulated]]:

@@ -1,8 +1,7 @@
 """One search on many workers, by a virtual clock: what it loses to a serial one, and gains.
 
 ``python -m evidence.workers --seeds 100`` runs what is missing, ``kedro evidence workers`` writes
-the page. What a search did is added to ``data/08_reporting/workers/searches.jsonl`` as it ends, so
-that nothing is searched twice unless its settings have changed since.
+the page. What a search did is added to the record as it ends (``searched``).
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from evidence import table
 from evidence.collect import Evidence
 from evidence.pages import Rendered
 from evidence.regenerate import choose
+from evidence.searched import shown_searches
 from evidence.sections import Section
-from evidence.simulated import load_task
+from evidence.simulated import Simulated, load_task
 from evidence.worker_figures import Panel, SpeedPanel, by_time_and_queries, speed_ups
 from evidence.worker_measures import TaskResults, excess, speed_up
 from evidence.worker_record import RECORD, run_missing
@@ -40,7 +40,10 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     one. ``options.seeds`` are searched first; of each task all are shown that the record has whole.
     """
     options, name = section.options, section.name
-    found = run_missing(evidence.project / RECORD, options, options["seeds"])
+    entries, data = shown_searches(
+        evidence, lambda: run_missing(evidence.project / RECORD, options, options["seeds"])
+    )
+    found = {key: Simulated(**entry) for key, entry in entries.items()}
     results = [TaskResults(options, task, found) for task in options["tasks"]]
     results = [it for it in results if it.seeds]
     texts = {
@@ -60,7 +63,7 @@ def render(section: Section, evidence: Evidence) -> Rendered:
     pictures = {f"{name}_{kind}.png": png(figure) for kind, figure in figures.items()}
     tasks = [load_task(it.task["space"], it.task["dataset"]) for it in results]
     cautions = [*dict.fromkeys(task.benchmark.caution for task in tasks if task.benchmark.caution)]
-    return Rendered(texts, dict.fromkeys(texts, cautions), pictures)
+    return Rendered(texts, dict.fromkeys(texts, cautions), pictures, searches=data)
 
 
 def _goals(options: Values, results: Sequence[TaskResults]) -> str:

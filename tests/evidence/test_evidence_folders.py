@@ -8,7 +8,7 @@ from evidence import badge, memory, own_problem, regenerate, stopping, tables, w
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.runs.run_names import check_run_id
 
-PATHS = (memory.RECORD, own_problem.JOURNALS, stopping.KEPT, tables.RECORD, worker_record.RECORD)
+PATHS = (memory.RECORD, own_problem.JOURNALS, stopping.RECORD, tables.RECORD, worker_record.RECORD)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evidence import memory, memory_tables, memory_tasks
-from evidence.memory import Done
+from evidence.memory_tasks import Done
 
 GROUP = {
     "name": "optimum",
@@ -40,11 +40,13 @@ def test_each_search_is_run_once_and_tables_pair_seeds(tmp_path, monkeypatch):
         calls.append(case)
         _, optimum = memory_tasks.answers_of(GROUP, case.dataset)
         found = {"cold": 5, "others": 2, "next": 9}[case.way["label"]]
-        return Done(np.where(np.arange(6) + 1 >= found, optimum, optimum - 3.0), 1.0)
+        return {"best": np.where(np.arange(6) + 1 >= found, optimum, optimum - 3.0), "seconds": 1.0}
 
     monkeypatch.setattr(memory, "run", run)
     path = tmp_path / "searches.jsonl"
-    found = memory.run_missing(path, OPTIONS, 2)
+    entries = memory.run_missing(path, OPTIONS, 2)
+    shown = memory.with_answers(OPTIONS, entries)
+    found = {key: Done(**entry) for key, entry in shown.items()}
     assert len(calls) == len(found) == len(path.read_text(encoding="utf-8").splitlines())
     assert memory.run_missing(path, OPTIONS, 2).keys() == found.keys()
     assert len(calls) == len(found)
@@ -57,7 +59,7 @@ def test_each_search_is_run_once_and_tables_pair_seeds(tmp_path, monkeypatch):
 
 
 def test_a_record_of_other_settings_is_searched_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "run", lambda case: Done(np.full(6, 50.0), 1.0))
+    monkeypatch.setattr(memory, "run", lambda case: {"best": np.full(6, 50.0)})
     path = tmp_path / "searches.jsonl"
     memory.run_missing(path, OPTIONS, 1)
     entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

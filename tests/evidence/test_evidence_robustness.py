@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from evidence.collect import Evidence
 from evidence.regenerate import choose
 from evidence.robustness import BROKEN, DISTORTIONS, Problem, distorted, regrets, render
 
@@ -45,7 +47,7 @@ def test_the_regret_is_of_the_true_value_of_what_looks_best(nb201):
 
 def test_the_section_in_miniature():
     (section,) = choose(REPOSITORY, ["robustness"], smoke=True)
-    (text,) = render(section, None).texts.values()
+    (text,) = render(section, Evidence(pd.DataFrame(), pd.DataFrame(), {})).texts.values()
     lines = text.splitlines()
     assert len(lines) == 2 + 2 * 2
     assert "reference" in lines[2]

