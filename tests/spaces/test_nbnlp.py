@@ -14,8 +14,9 @@ import torch
 
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
 from optiproxy_nas.core.errors import InvalidArchitectureError
-from optiproxy_nas.spaces.base import Encoding, Logits, remember_codes
+from optiproxy_nas.spaces.base import Encoding, Logits
 from optiproxy_nas.spaces.nbnlp import NASBenchNLP
+from optiproxy_nas.spaces.nbnlp.code_rows import code_bytes, remember_rows
 from optiproxy_nas.spaces.nbnlp.grammar import (
     NODES,
     OPERATIONS,
@@ -335,7 +336,11 @@ def test_two_threads_share_the_cache_of_canonical_codes() -> None:
     """The cache is emptied all the time, by either thread while the other one reads it."""
     codes = SPACE.random(60, generator())
     written = SPACE.isomorphic(codes, generator())
-    canonical_codes = remember_codes(limit=40)(lambda codes: pack(canonical(unpack(codes))))
+
+    @remember_rows(limit=40)
+    def canonical_rows(codes: torch.Tensor) -> list[bytes]:
+        return code_bytes(pack(canonical(unpack(codes))))
+
     wrong: list[object] = []
 
     def ask(seed: int) -> None:
@@ -343,7 +348,7 @@ def test_two_threads_share_the_cache_of_canonical_codes() -> None:
         try:
             for _ in range(300):
                 rows = torch.randint(0, len(codes), (20,), generator=stream)
-                if not torch.equal(canonical_codes(written[rows]), codes[rows]):
+                if canonical_rows(written[rows]) != code_bytes(codes[rows]):
                     wrong.append(rows)
         except Exception as error:
             wrong.append(error)

@@ -14,8 +14,7 @@ look alike to it by construction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import wraps
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -251,49 +250,3 @@ def as_list(architectures: Any) -> Sequence[Any]:
             architecture=architectures,
         )
     return list(architectures)
-
-
-Representative = Callable[[Tensor], Tensor]  # codes [n, L] -> the representative of each [n, L]
-
-
-def remember_codes(limit: int) -> Callable[[Representative], Representative]:
-    """Cache a function of codes row by row, as ``functools.lru_cache`` caches whole calls.
-
-    The function must map its results to themselves. Threads may share the cache.
-
-    Args:
-        limit: codes to remember; the cache is emptied when it would exceed this.
-    """
-
-    def decorate(function: Representative) -> Representative:
-        cache: dict[bytes, bytes] = {}
-
-        @wraps(function)
-        def cached(codes: Tensor) -> Tensor:
-            rows = code_bytes(codes)
-            if not rows:
-                return codes
-            # Each row is looked up once: another thread may empty the cache at any time.
-            results = {row: result for row in rows if (result := cache.get(row)) is not None}
-            missing = {row: i for i, row in enumerate(rows) if row not in results}
-            if missing:
-                computed = code_bytes(function(codes[torch.tensor(list(missing.values()))]))
-                if len(cache) + len(missing) > limit:
-                    cache.clear()
-                fresh = dict(zip(missing, computed, strict=True))
-                cache.update(fresh)
-                cache.update(zip(computed, computed, strict=True))
-                results.update(fresh)
-            joined = bytearray().join(results[row] for row in rows)
-            return torch.frombuffer(joined, dtype=torch.int8).reshape(codes.shape).long()
-
-        return cached
-
-    return decorate
-
-
-def code_bytes(codes: Tensor) -> list[bytes]:
-    """Return each of codes [n, L] as L bytes."""
-    width = codes.shape[1]
-    flat = codes.to(torch.int8).contiguous().numpy().tobytes()
-    return [flat[i : i + width] for i in range(0, len(flat), width)]

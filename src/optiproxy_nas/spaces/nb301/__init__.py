@@ -129,7 +129,7 @@ class NASBench301(GraphSpace):
 
     def identify(self, codes: Tensor) -> list[Hashable]:
         """Return one identity for each order of nodes: the surrogates distinguish the orders."""
-        keys = darts_cell.cell_keys(*_split(codes))
+        keys = _keys_by_order(codes)[:, 0].reshape(-1, 2)
         return [tuple(pair) for pair in keys.tolist()]
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
@@ -138,19 +138,17 @@ class NASBench301(GraphSpace):
         Networks that are equal for another reason (two equal sums of skip connections) are not
         recognised.
         """
-        orders = self._node_orders(codes)
-        return [tuple(pair) for pair in orders.keys.amin(-1).reshape(-1, 2).tolist()]
+        keys = _keys_by_order(codes).amin(-1).reshape(-1, 2)
+        return [tuple(pair) for pair in keys.tolist()]
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """Return both cells with their nodes in another order, where that gives another code."""
-        orders = self._node_orders(codes)
-        other = orders.keys != orders.keys[:, :1]
+        keys = _keys_by_order(codes)
+        other = (keys != keys[:, :1]) & (keys < darts_cell.IMPOSSIBLE)
         draw = torch.rand(other.shape, generator=generator).masked_fill(~other, -1)
         draw[:, 0] = -0.5  # the given order, where there is no other
-        best = draw.argmax(-1)
-        rows = torch.arange(len(best))
-        operations = orders.operations[rows, best].reshape(-1, 2 * SLOTS)
-        return torch.cat([operations, orders.pairs[rows, best].reshape(-1, 2 * NODES)], dim=1)
+        operations, pairs = darts_cell.decode(keys.gather(1, draw.argmax(-1, keepdim=True))[:, 0])
+        return torch.cat([operations.reshape(-1, 2 * SLOTS), pairs.reshape(-1, 2 * NODES)], dim=1)
 
     def neighbours(self, codes: Tensor) -> Tensor:
         """Return the 120 neighbours with one other operation or one other input: [120 n, 24].
@@ -239,11 +237,6 @@ class NASBench301(GraphSpace):
                 lines.append(f"  {_SOURCES[node + 2]} = {terms[0]:<22} + {terms[1]}")
         return "\n".join(lines)
 
-    def _node_orders(self, codes: Tensor) -> darts_cell.NodeOrders:
-        """Return the orders of 2 n cells: normal and reduction cell of each code in turn."""
-        operations, pairs = _split(codes)
-        return darts_cell.node_orders(operations.reshape(-1, SLOTS), pairs.reshape(-1, NODES))
-
 
 def _groups(beta: Tensor) -> list[Tensor]:
     """Split β [K, 40] by node: [K, 2 cells, pairs of the node] each."""
@@ -263,6 +256,12 @@ def _split(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Return operations [n, 2, 8] and numbers of pairs [n, 2, 4] of codes [n, 24]."""
     darts_cell.check_range(codes)
     return codes[:, : 2 * SLOTS].reshape(-1, 2, SLOTS), _pairs(codes)
+
+
+def _keys_by_order(codes: Tensor) -> Tensor:
+    """Return the keys [2 n, 24] of normal and reduction cell of each code in turn."""
+    operations, pairs = _split(codes)
+    return darts_cell.keys_by_order(operations.reshape(-1, SLOTS), pairs.reshape(-1, NODES))
 
 
 def _codes(rows: Sequence[Sequence[int]]) -> Tensor:

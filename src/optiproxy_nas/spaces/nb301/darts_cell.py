@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import combinations, permutations
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -95,61 +96,64 @@ def input_moves(node: int) -> Move:
     )
 
 
-class NodeOrders(NamedTuple):
-    """Cells with their nodes in every order; where an order is impossible, the given one again."""
-
-    operations: Tensor  # [n, 24, 8], the given order first
-    pairs: Tensor  # [n, 24, 4]
-    keys: Tensor  # [n, 24] int64, a number for each cell in this order
-
-
 # Orders of the nodes: old node -> new place, the identity first.
-_ORDERS = torch.tensor(list(permutations(range(NODES))))
-_LOW = torch.tensor([[pair[0] for pair in (*p, *[(0, 1)] * (10 - len(p)))] for p in PAIRS])
-_HIGH = torch.tensor([[pair[1] for pair in (*p, *[(0, 1)] * (10 - len(p)))] for p in PAIRS])
+ORDERS = torch.tensor(list(permutations(range(NODES))))
+IMPOSSIBLE = 2**40  # above all keys of a cell, which are below 2**31
 
 
-def _pair_numbers() -> Tensor:
-    numbers = torch.zeros(NODES, NODES + 2, NODES + 2, dtype=torch.int64)  # [node, low, high]
+def _keys_of_nodes() -> list[Tensor]:
+    """Return what a node adds to the key of its cell in each order: [pairs * 7 * 7, 24] each.
+
+    Rows are by the node's pair, then by its two operations. ``IMPOSSIBLE`` where an input of the
+    node would come after it.
+    """
+    choices = len(OPERATIONS)
+    slots = torch.arange(choices**2)
+    swapped_slots = slots % choices * choices + slots // choices
+    tables = []
     for node, pairs in enumerate(PAIRS):
-        for number, (low, high) in enumerate(pairs):
-            numbers[node, low, high] = number
-    return numbers
+        table = torch.full((len(pairs), choices**2, len(ORDERS)), IMPOSSIBLE)
+        for column, order in enumerate(ORDERS.tolist()):
+            place, vertices = order[node], [0, 1, *(2 + it for it in order)]
+            weight = prod(choices**2 * count for count in CHOICES[place + 1 :])
+            for row, (low, high) in enumerate(pairs):
+                moved = vertices[low], vertices[high]
+                if (wired := (min(moved), max(moved))) in PAIRS[place]:
+                    operations = slots if moved == wired else swapped_slots
+                    number = PAIRS[place].index(wired) * choices**2 + operations
+                    table[row, :, column] = number * weight
+        tables.append(table.flatten(0, 1))
+    return tables
 
 
-_NUMBERS = _pair_numbers()
+_KEYS_OF_NODES = _keys_of_nodes()
 
 
-def node_orders(operations: Tensor, pairs: Tensor) -> NodeOrders:
-    """Return the same cells with the nodes numbered in every order.
+def keys_by_order(operations: Tensor, pairs: Tensor) -> Tensor:
+    """Return a number for each cell with its nodes in every order, the given one first: [n, 24].
+
+    It is at least ``IMPOSSIBLE`` where an order is.
 
     Args:
         operations: [n, 8] int64.
         pairs: [n, 4] int64, each node's number in ``PAIRS``.
     """
-    count, orders = len(operations), len(_ORDERS)
-    nodes = torch.arange(NODES)
-    place = torch.cat([torch.tensor([[0, 1]]).expand(orders, 2), _ORDERS + 2], dim=1)  # [24, 6]
-    low, high = (place[:, table[nodes, pairs]].transpose(0, 1) for table in (_LOW, _HIGH))
-    first, second = torch.minimum(low, high), torch.maximum(low, high)  # [n, 24, old node]
-    possible = (second < _ORDERS + 2).all(-1)  # [n, 24]: inputs come before their node
-    slots = operations.reshape(count, 1, NODES, 2).expand(-1, orders, -1, -1)
-    slots = torch.where((low > high).unsqueeze(-1), slots.flip(-1), slots)
-    former = torch.argsort(_ORDERS, dim=1).expand(count, orders, NODES)  # new place -> old node
-    first, second = first.gather(2, former), second.gather(2, former)
-    slots = slots.gather(2, former.unsqueeze(-1).expand(-1, -1, -1, 2))
-    wired = _NUMBERS[nodes, first, second]
-    keep = possible.unsqueeze(-1)
-    moved = torch.where(keep, slots.flatten(2), operations.unsqueeze(1))
-    joined = torch.where(keep, wired, pairs.unsqueeze(1))
-    return NodeOrders(moved, joined, cell_keys(moved, joined))
+    first, second = operations.reshape(-1, NODES, 2).unbind(-1)
+    rows = (pairs * len(OPERATIONS) + first) * len(OPERATIONS) + second
+    keys = torch.zeros(len(rows), len(ORDERS), dtype=torch.int64)
+    for table, row in zip(_KEYS_OF_NODES, rows.T, strict=True):
+        keys += table[row]
+    return keys
 
 
-def cell_keys(operations: Tensor, pairs: Tensor) -> Tensor:
-    """Return one number for each cell in the given order: [..., 8], [..., 4] -> [...] int64."""
-    key = torch.zeros(pairs.shape[:-1], dtype=torch.int64)
-    for node, choices in enumerate(CHOICES):
-        key = key * choices + pairs[..., node]
-        for slot in (2 * node, 2 * node + 1):
-            key = key * len(OPERATIONS) + operations[..., slot]
-    return key
+def decode(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return operations [n, 8] and pairs [n, 4] of cells of which keys [n] are given."""
+    operations: list[Tensor] = []
+    pairs: list[Tensor] = []
+    for choices in reversed(CHOICES):
+        for _ in range(2):
+            operations.insert(0, keys % len(OPERATIONS))
+            keys = keys // len(OPERATIONS)
+        pairs.insert(0, keys % choices)
+        keys = keys // choices
+    return torch.stack(operations, 1), torch.stack(pairs, 1)

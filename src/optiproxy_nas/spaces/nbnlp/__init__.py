@@ -13,7 +13,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list, code_bytes
+from optiproxy_nas.spaces.base import Candidates, Encoding, Graph, Logits, as_list
 from optiproxy_nas.spaces.graph_space import GraphSpace
 from optiproxy_nas.spaces.nbnlp import grammar
 from optiproxy_nas.spaces.nbnlp.grammar import NODES, OPERATIONS, Cells
@@ -84,14 +84,16 @@ class NASBenchNLP(GraphSpace):
 
     def identify(self, codes: Tensor) -> list[Hashable]:
         """Return canonical codes as bytes: equal however the nodes are named and listed."""
-        rows: list[Hashable] = [*code_bytes(grammar.canonical_codes(codes))]
-        return rows
+        return [*grammar.canonical_rows(codes)]
 
     def canonical(self, codes: Tensor) -> list[Hashable]:
         """Return ``identify``, with the hidden states 1 and 2 exchanged where that is less."""
-        straight = code_bytes(grammar.canonical_codes(codes))
-        swapped = grammar.canonical_codes(grammar.pack(_swapped(grammar.unpack(codes))))
-        return [min(pair) for pair in zip(straight, code_bytes(swapped), strict=True)]
+        rows = grammar.canonical_rows(codes)
+        three = (codes[:, -grammar.STATES :] > 0).all(1).nonzero().flatten()
+        swapped = grammar.canonical_rows(grammar.pack(_swapped(grammar.unpack(codes[three]))))
+        for row, other in zip(three.tolist(), swapped, strict=True):
+            rows[row] = min(rows[row], other)
+        return [*rows]
 
     def isomorphic(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """Return the same recipes with nodes and the inputs of sums in another order: [n, L]."""
@@ -122,10 +124,7 @@ class NASBenchNLP(GraphSpace):
 
 
 def _swapped(cells: Cells) -> Cells:
-    """Exchange the hidden states 1 and 2 where a recipe has both."""
-    both = (cells.outputs > 0).all(1)
+    """Exchange the hidden states 1 and 2 of recipes that have both."""
     names = torch.arange(grammar.CHOICES)
     names[3], names[4] = 4, 3
-    inputs = torch.where(both[:, None, None], names[cells.inputs], cells.inputs)
-    outputs = torch.where(both[:, None], cells.outputs[:, [0, 2, 1]], cells.outputs)
-    return Cells(cells.operations, inputs, outputs)
+    return Cells(cells.operations, names[cells.inputs], cells.outputs[:, [0, 2, 1]])

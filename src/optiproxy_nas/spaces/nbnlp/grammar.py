@@ -34,7 +34,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from optiproxy_nas.spaces.base import check_codes, remember_codes
+from optiproxy_nas.spaces.base import check_codes
+from optiproxy_nas.spaces.nbnlp.code_rows import code_bytes, codes_of_bytes, remember_rows
 
 NODES = 16  # the largest published recipe
 STATES = 3
@@ -165,7 +166,8 @@ def complete(cells: Cells) -> Tensor:
 
     The rules on inputs (1-3) hold by construction where cells are drawn or changed.
     """
-    used = live(cells)[:, 1:FIRST]  # x, h_prev_0 ...
+    read = torch.zeros(len(cells.operations), CHOICES, dtype=torch.bool)
+    used = read.scatter_(1, cells.inputs.flatten(1), True)[:, 1:FIRST]  # x, h_prev_0 ...
     required = torch.cat([torch.ones_like(used[:, :1]), cells.outputs > 0], 1)
     outputs = cells.outputs
     first, second, third = outputs.unbind(1)
@@ -251,16 +253,21 @@ def _keys(cells: Cells, colour: Tensor, rank: Tensor) -> Tensor:
     return (rank << _COLOUR_BITS) | (colour & ((1 << _COLOUR_BITS) - 1))
 
 
-@remember_codes(limit=_REMEMBERED)
-def _canonical(codes: Tensor) -> Tensor:
-    return pack(canonical(unpack(codes)))
+@remember_rows(limit=_REMEMBERED, idempotent=True)
+def _canonical_rows(codes: Tensor) -> list[bytes]:
+    return code_bytes(pack(canonical(unpack(codes))))
 
 
-def canonical_codes(codes: Tensor) -> Tensor:
-    """Return the canonical codes [n, L] of codes [n, L]; those seen before are looked up.
+def canonical_rows(codes: Tensor) -> list[bytes]:
+    """Return the canonical codes of codes [n, L] as bytes; those seen before are looked up.
 
     Raises:
         ValueError: an operation, an input or a maker of a state that does not exist.
     """
     check_range(codes)
-    return _canonical(codes)
+    return _canonical_rows(codes)
+
+
+def canonical_codes(codes: Tensor) -> Tensor:
+    """Return the canonical codes [n, L] of codes [n, L], as :func:`canonical_rows`."""
+    return codes_of_bytes(canonical_rows(codes), codes.shape[1])

@@ -22,10 +22,12 @@ import torch
 from torch import Tensor
 
 from optiproxy_nas.spaces.nbnlp import grammar
+from optiproxy_nas.spaces.nbnlp.code_rows import code_bytes, codes_of_bytes, remember_rows
 from optiproxy_nas.spaces.nbnlp.grammar import CHOICES, FIRST, NODES, STATES, Cells, Op
 
 _LEAST, _MOST = torch.tensor(grammar.LEAST_INPUTS), torch.tensor(grammar.MOST_INPUTS)
 _USUAL = grammar.WEIGHTS == 1
+_REMEMBERED = 300  # recipes, with some 300 neighbours each
 
 
 class _Changed(NamedTuple):
@@ -35,6 +37,12 @@ class _Changed(NamedTuple):
 
 def one_change_neighbours(codes: Tensor) -> Tensor:
     """Return the one-change neighbours of canonical codes [n, L], in code order: [m, L]."""
+    return codes_of_bytes(_neighbour_rows(codes), codes.shape[1])
+
+
+@remember_rows(limit=_REMEMBERED)
+def _neighbour_rows(codes: Tensor) -> list[bytes]:
+    """Return the neighbours of each of canonical codes [n, L], joined in rising order."""
     cells = grammar.unpack(codes)
     after = _followers(cells)
     changed = [
@@ -47,11 +55,12 @@ def one_change_neighbours(codes: Tensor) -> Tensor:
     fields = (torch.cat(field) for field in zip(*(group.cells for group in changed), strict=True))
     changed_cells = grammar.pruned(in_order(Cells(*fields)))
     valid = grammar.complete(changed_cells)
-    owner, moved = owner[valid], grammar.canonical_codes(grammar.pack(changed_cells.rows(valid)))
-    is_other = (moved != codes[owner]).any(1)
-    rows = torch.cat([owner.unsqueeze(1), moved], 1)[is_other]
-    distinct: Tensor = torch.unique(rows, dim=0)
-    return distinct[:, 1:]
+    moved = grammar.canonical_rows(grammar.pack(changed_cells.rows(valid)))
+    found: list[set[bytes]] = [set() for _ in codes]
+    for row, neighbour in zip(owner[valid].tolist(), moved, strict=True):
+        found[row].add(neighbour)
+    pairs = zip(found, code_bytes(codes), strict=True)
+    return [b"".join(sorted(others - {code})) for others, code in pairs]
 
 
 def renumbered(cells: Cells, generator: torch.Generator) -> Cells:
@@ -72,8 +81,10 @@ def in_order(cells: Cells) -> Cells:
     flat = cells.inputs.flatten(1)
     level = torch.zeros(len(flat), CHOICES, dtype=torch.int64)
     for _ in range(NODES):
-        deepest = level.gather(1, flat).reshape(-1, NODES, 3).amax(-1)
-        level[:, FIRST:] = deepest + 1
+        deeper = level.gather(1, flat).reshape(-1, NODES, 3).amax(-1) + 1
+        if torch.equal(deeper, level[:, FIRST:]):
+            break
+        level[:, FIRST:] = deeper
     level = level[:, FIRST:] + 99 * (cells.operations == Op.ABSENT)
     return grammar.renumber(cells, level.argsort(dim=1, stable=True))
 
