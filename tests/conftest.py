@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:  # the process that only distributes tests to workers imports 
     import torch
 
     from ingested import Ingested
-    from optiproxy_nas.algorithm.search_parameters import SearchParameters
     from optiproxy_nas.spaces.nb201 import NASBench201
     from tiny_space import TinySpace
 
@@ -92,7 +92,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-def small_parameters(**overrides: Any) -> SearchParameters:
+def small_parameters(**overrides: Any) -> Any:
     from optiproxy_nas.core.mappings import merge
     from optiproxy_nas.methods import resolve_method
 
@@ -100,7 +100,7 @@ def small_parameters(**overrides: Any) -> SearchParameters:
 
 
 @pytest.fixture(scope="session")
-def make_parameters():
+def make_parameters() -> Any:
     """Parameters of a search that takes milliseconds, with nested overrides."""
     return small_parameters
 
@@ -120,27 +120,27 @@ def tiny() -> TinySpace:
 
 
 @pytest.fixture(params=["nb201", "tiny"])
-def space(request):
+def space(request: pytest.FixtureRequest) -> Any:
     """Each space in turn: fixed adjacency, searched adjacency with padding."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of all workers, for what one of them makes and the others use."""
     base = tmp_path_factory.getbasetemp()  # of a worker, within that of all
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
-def ingested(shared_folder) -> Ingested:
+def ingested(shared_folder: Path) -> Ingested:
     from ingested import Ingested
 
     return Ingested(shared_folder / "ingested")
 
 
 @pytest.fixture(scope="session")
-def empty_store(shared_folder) -> Path:
+def empty_store(shared_folder: Path) -> Path:
     """An MLflow store without runs, made once for all tests: its migrations take seconds."""
     path = shared_folder / "mlflow.db"
     with filelock.FileLock(f"{path}.lock"):
@@ -159,7 +159,7 @@ def generator() -> torch.Generator:
 
 
 @pytest.fixture(autouse=True)
-def signal_handlers():
+def signal_handlers() -> Iterator[None]:
     """What a command line in this process does to signals ends with the test."""
     names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -171,7 +171,7 @@ def signal_handlers():
 
 
 @pytest.fixture(autouse=True)
-def no_processes(request, monkeypatch):
+def no_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that a test starts makes it fail, where the fast tests alone are run."""
     if request.config.option.markexpr == "fast":
 
@@ -183,12 +183,14 @@ def no_processes(request, monkeypatch):
 
 
 @pytest.fixture
-def global_state():
+def global_state() -> Iterator[None]:
     """Fail if the test draws from torch's or numpy's global generator."""
     import numpy as np
     import torch
 
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    drawn: Any = np.random.get_state()  # noqa: NPY002
+    before = torch.get_rng_state(), drawn[1].copy()
     yield
     assert torch.equal(torch.get_rng_state(), before[0])
-    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+    drawn = np.random.get_state()  # noqa: NPY002
+    assert (drawn[1] == before[1]).all()

@@ -99,7 +99,8 @@ def _ingest(project: Path, source: str) -> None:
         enter(project, monkeypatch)
         monkeypatch.setattr(ingest, "build_model", _kept)
         monkeypatch.setattr(loading, "_parse", partial(_parsed_once, project / "parsed"))
-        with KedroSession.create(project, runtime_params=parameters) as session:
+        session: Any = KedroSession.create(project, runtime_params=parameters)
+        with session:
             session.run(pipeline_names=["ingest"])
 
 

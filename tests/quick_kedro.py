@@ -6,10 +6,12 @@ import inspect
 import io
 import pickle
 import sys
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import kedro.io.core
 import omegaconf.base
@@ -23,7 +25,7 @@ from kedro.validation import type_extractor
 from omegaconf import OmegaConf
 
 
-def frames():
+def frames() -> Any:
     """The call stack by file name only; ``inspect.stack`` reads the source of every frame."""
     frame: FrameType | None = sys._getframe(1)
     found = []
@@ -34,7 +36,7 @@ def frames():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_bootstrap():
+def quick_bootstrap() -> Iterator[None]:
     """Dynaconf looks for file names in the call stack four times a bootstrap; pytest's is deep,
     and with the sources that took a tenth of these tests' time. Settings of one module are read
     once."""
@@ -58,24 +60,24 @@ load_yaml = OmegaConf.load
 
 
 @lru_cache
-def parsed_yaml(text):
+def parsed_yaml(text: str) -> Any:
     return pickle.dumps(load_yaml(io.StringIO(text)))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_sessions():
+def quick_sessions() -> Iterator[None]:
     """Hundreds of sessions parse the same configuration, and look for each class of a dataset under
     three names, of which two import nothing, and evaluate the annotations of every node: together
     a quarter of a lean run's time. Hooks of installed plug-ins, as Kedro-Viz's record of each
     node, are left out; runs that tests start in other processes have them."""
 
-    def load_once(file):
+    def load_once(file: Path) -> Any:
         text = file.getvalue() if isinstance(file, io.StringIO) else None
         return load_yaml(file) if text is None else pickle.loads(parsed_yaml(text))
 
-    parse = lru_cache(maxsize=4096)(omegaconf.base.parse)
+    parse = lru_cache(maxsize=4096)(omegaconf.base.parse)  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(omegaconf_config.OmegaConf, "load", staticmethod(load_once))
+        monkeypatch.setattr(omegaconf_config.OmegaConf, "load", staticmethod(load_once))  # type: ignore[attr-defined]
         monkeypatch.setattr(omegaconf.base, "parse", parse)
         monkeypatch.setattr(kedro.io.core, "_load_obj", lru_cache(kedro.io.core._load_obj))
         signature = SimpleNamespace(signature=lru_cache(inspect.signature))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -31,7 +33,7 @@ SPACE = Space(
     },
     name="nets",
 )
-QUICK = {
+QUICK: dict[str, Any] = {
     "fit": {"epochs": 3, "first_epochs": 5},
     "gradient": {"epochs": 2, "groups": 2},
     "selection": {"samples": 20},
@@ -39,20 +41,21 @@ QUICK = {
 }
 
 
-def score(architecture: dict) -> float:
+def score(architecture: dict[str, Any]) -> float:
     widths = sum(architecture.get(f"width_{i}", 0) for i in (1, 2))
-    return widths / 10 - 1000 * abs(architecture["lr"] - 0.003) + ("norm" in architecture)
+    rate: float = architecture["lr"]
+    return float(widths / 10 - 1000 * abs(rate - 0.003) + ("norm" in architecture))
 
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_every_method_evaluates_dicts_of_the_choices_that_exist(method: str) -> None:
-    seen: list[dict] = []
+    seen: list[dict[str, Any]] = []
 
-    def evaluate(architecture: dict) -> float:
+    def evaluate(architecture: dict[str, Any]) -> float:
         seen.append(architecture)
         return score(architecture)
 
-    extra = QUICK if method == "optiproxy" else {}
+    extra: dict[str, Any] = QUICK if method == "optiproxy" else {}
     result = search(space=SPACE, evaluate=evaluate, budget=24, method=method, **extra)
     assert [trial.architecture for trial in result.trials] == seen
     for architecture in seen:
@@ -105,7 +108,9 @@ def test_trials_to_start_from_are_dicts_texts_or_a_column_a_choice(
     if kind == "json":
         table.to_json(path)
     elif kind == "columns":
-        pd.DataFrame([t.architecture for t in made]).assign(value=values).to_csv(path, index=False)
+        pd.DataFrame([t.architecture for t in made]).assign(value=np.array(values)).to_csv(
+            path, index=False
+        )
     initial = table if kind == "dicts" else path
     result = search(space=SPACE, evaluate=score, budget=12, initial=initial, **QUICK)
     assert [t.architecture for t in result.trials[:9]] == [t.architecture for t in made]
@@ -142,8 +147,8 @@ def test_a_space_is_named_by_its_declaration_whatever_it_was_given_as() -> None:
     assert caught.value.data["suggestion"] == "options"
 
 
-def fits(architecture: dict) -> bool:
-    return architecture["stages"] < 3 or architecture["width_1"] < 64
+def fits(architecture: dict[str, Any]) -> bool:
+    return bool(architecture["stages"] < 3 or architecture["width_1"] < 64)
 
 
 def test_a_constraint_is_part_of_what_decides_a_search() -> None:
@@ -176,7 +181,7 @@ def test_runs_of_two_spaces_of_one_name_are_not_compared() -> None:
     assert error.value.data["spaces"] == sorted(map(space_label, (declaration, other)))
 
 
-def finished_run(seed: int, space: dict) -> FinishedRun:
+def finished_run(seed: int, space: dict[str, Any]) -> FinishedRun:
     names = {"method": "random_search", "dataset": "made up", "space": space}
     archive = pd.DataFrame({"order": [0, 1], "architecture": ["a", "b"], "value": [1.0, 2.0]})
     return FinishedRun(f"run-{seed}", {**names, "seed": seed, "budget": 2}, {}, archive)
@@ -186,4 +191,4 @@ def test_a_space_that_is_smaller_than_the_initial_sample_is_searched_with_the_de
     small = Space({"a": [1, 2, 3], "b": [1, 2, 3]})
     result = search(space=small, evaluate=lambda found: found["a"] * found["b"], budget=9)
     assert result.best_architecture == {"a": 3, "b": 3}
-    assert result.parameters.initial_samples == 9
+    assert result.parameters.model_dump()["initial_samples"] == 9

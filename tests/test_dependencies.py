@@ -1,8 +1,11 @@
 """The bill of materials: complete, with a licence for each part."""
 
+from __future__ import annotations
+
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -15,11 +18,11 @@ pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")
-def made():
+def made() -> Any:
     return bill()
 
 
-def test_all_that_is_needed_is_listed_once_with_version_and_licence(made):
+def test_all_that_is_needed_is_listed_once_with_version_and_licence(made: Any) -> None:
     names = [part["name"] for part in made["components"]]
     assert len(names) == len(set(names)) > 100
     needed = [Requirement(line) for line in metadata.requires("optiproxy-nas") or ()]
@@ -31,13 +34,13 @@ def test_all_that_is_needed_is_listed_once_with_version_and_licence(made):
         assert part["licenses"][0]["license"]["name"]
 
 
-def test_every_reference_is_to_a_part(made):
+def test_every_reference_is_to_a_part(made: Any) -> None:
     known = {part["bom-ref"] for part in made["components"]} | {"optiproxy-nas"}
     assert {it["ref"] for it in made["dependencies"]} == known
     assert all(set(it["dependsOn"]) <= known for it in made["dependencies"])
 
 
-def test_the_table_has_a_row_for_each():
+def test_the_table_has_a_row_for_each() -> None:
     assert len(table().splitlines()) == len(installed()) + 1  # two of the head, less the package
 
 

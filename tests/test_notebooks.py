@@ -47,10 +47,10 @@ def run_cells(path: Path, empty_store: Path) -> None:
     os.chdir(path.parent)
     shell = InteractiveShell.instance()
     shown = False
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in nbformat.read(path, as_version=4).cells:  # type: ignore[no-untyped-call]
         if cell.cell_type == "code":
-            with capture_output() as captured:
-                result = shell.run_cell(cell.source.replace(*SEEDS))
+            with capture_output() as captured:  # type: ignore[no-untyped-call]
+                result = shell.run_cell(cell.source.replace(*SEEDS))  # type: ignore[no-untyped-call]
             result.raise_error()
             shown |= bool(captured.stdout or captured.outputs or result.result is not None)
     assert shown
@@ -61,7 +61,7 @@ def test_notebook_runs(path: Path, empty_store: Path) -> None:
     """In a process of its own, which a fork spares the imports."""
     for name in ("IPython.core.interactiveshell", "IPython.utils.capture", "mlflow.store.db.utils"):
         import_module(name)
-    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    context: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     process = context.Process(target=run_cells, args=(path, empty_store))
     process.start()
     process.join(2 * PATIENCE)

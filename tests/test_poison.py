@@ -8,6 +8,7 @@ after the search must not.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ LARGE = {"nb101_table", "nb101_validation", "nb301_yahpo", "nbnlp_surrogate", "h
 BUILT_IN = [name for name in SOURCES if name not in SOURCES.plug_ins]
 
 
-def bounded(*constraints):
+def bounded(*constraints: Any) -> Any:
     return {"name": "constrained", "constraints": list(constraints)}
 
 
@@ -48,13 +49,13 @@ class Values:
         asked: (architecture, epochs) -> none of these may be another; None: all are true.
     """
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = None
-        self._load, self._open = benchmark_cache._loaded, benchmark_cache.open_benchmark
+        self._load, self._open = benchmark_cache._loaded, benchmark_cache.open_benchmark  # type: ignore[attr-defined]
         monkeypatch.setattr(benchmark_cache, "_loaded", self._loaded)
         monkeypatch.setattr(benchmark_cache, "open_benchmark", self._opened)
 
-    def _loaded(self, name, dataset, directory):
+    def _loaded(self, name: str, dataset: Any, directory: Any) -> Any:
         table, model = self._load(name, dataset, directory)
         if self.asked is None or model:
             return table, model
@@ -68,13 +69,13 @@ class Values:
             table.loc[free, metric] = values
         return table, model
 
-    def _opened(self, table, model, dataset, source):
+    def _opened(self, table: Any, model: Any, dataset: Any, source: Any) -> Any:
         found = self._open(table, model, dataset, source)
         if self.asked is None or not model:
             return found
         space, predict = get_space(source.family.space), source.model.load(model)
 
-        def other(codes, metric, epochs):
+        def other(codes: Any, metric: str, epochs: int) -> Any:
             known = np.array([(text, epochs) in self.asked for text in space.to_string(codes)])
             values = np.asarray(predict(codes, metric, epochs))
             return np.where(known, values, values + 7.0 * np.cos(np.arange(len(values))))
@@ -83,11 +84,11 @@ class Values:
 
 
 @pytest.fixture
-def values(monkeypatch):
+def values(monkeypatch: pytest.MonkeyPatch) -> Values:
     return Values(monkeypatch)
 
 
-def queries_of(result):
+def queries_of(result: Any) -> Any:
     """What a search has paid for: architecture and epochs, and what a device measures (0)."""
     archive = result.archive
     full = get_source(result.parameters.source).family.full_epochs
@@ -97,7 +98,7 @@ def queries_of(result):
     }
 
 
-def assert_blind(values, **arguments):
+def assert_blind(values: Any, **arguments: Any) -> None:
     """Search twice, the second time among other values."""
     source = get_source(arguments["source"])
     files = [file for part in source.parts for file in part.publication.files]
@@ -124,10 +125,10 @@ def assert_blind(values, **arguments):
     "name",
     [pytest.param(it, marks=[pytest.mark.slow] if it in LARGE else []) for it in BUILT_IN],
 )
-def test_no_source_tells_more_than_is_queried(name, preset, values):
+def test_no_source_tells_more_than_is_queried(name: Any, preset: Any, values: Values) -> None:
     source = f"{JOINED[name]}+{name}" if name in JOINED else name
     space = get_source(source).family.space
-    arguments = {"source": source, "space": space, "preset": preset, "budget": 15}
+    arguments: dict[str, Any] = {"source": source, "space": space, "preset": preset, "budget": 15}
     assert_blind(values, **arguments, **PRESETS[preset])
 
 
@@ -145,13 +146,13 @@ def test_no_source_tells_more_than_is_queried(name, preset, values):
     ],
     ids=["default", "one_bound", "two_bounds", "low_fidelity"],
 )
-def test_no_objective_sees_more_than_is_queried(arguments, values):
+def test_no_objective_sees_more_than_is_queried(arguments: Any, values: Values) -> None:
     assert_blind(values, **{"budget": 15, **QUICK, **arguments})
 
 
-def test_a_value_that_was_queried_decides_something(values):
+def test_a_value_that_was_queried_decides_something(values: Values) -> None:
     """So the tests above can fail."""
-    arguments = {"source": "embedded", "budget": 15}
+    arguments: dict[str, Any] = {"source": "embedded", "budget": 15}
     first = search(**arguments)
     values.asked = queries_of(first) - {(first.archive["architecture"][0], 200)}
     second = search(**arguments)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,43 +19,43 @@ from tiny_space import TinySpace
 TOOLS = Registry("tool", {"root": "math:sqrt", "gone": "no_such_module:x"})
 
 
-def test_members_load_by_name_and_strangers_by_path():
+def test_members_load_by_name_and_strangers_by_path() -> None:
     assert TOOLS.load("root") is math.sqrt
     assert TOOLS.load("math:floor") is math.floor
     assert dict(TOOLS) == {"root": "math:sqrt", "gone": "no_such_module:x"}
     assert TOOLS.check("root") == "root"
 
 
-def test_unknown_names_are_refused_with_the_nearest():
+def test_unknown_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown tool 'rot'\. Did you mean 'root'"):
         TOOLS.load("rot")
 
 
 @pytest.mark.parametrize("name", ["gone", "math:no_such_thing", "no.such:Thing", "math:"])
-def test_what_cannot_be_imported_is_a_parameter_error(name):
+def test_what_cannot_be_imported_is_a_parameter_error(name: str) -> None:
     with pytest.raises(ParameterError, match=r"cannot be imported from .*package\.module:Name"):
         TOOLS.load(name)
 
 
 @pytest.mark.parametrize("name", [":Name", ".relative:Name"])
-def test_malformed_paths_are_a_parameter_error(name):
+def test_malformed_paths_are_a_parameter_error(name: str) -> None:
     with pytest.raises(ParameterError):
         TOOLS.load(name)
 
 
 @pytest.mark.parametrize("registry", [SPACES, PROXIES], ids=["spaces", "proxies"])
-def test_every_registered_plug_in_can_be_imported(registry):
+def test_every_registered_plug_in_can_be_imported(registry: Any) -> None:
     assert all(callable(registry.load(name)) for name in registry)
 
 
-def test_a_space_of_a_third_party_needs_no_entry():
+def test_a_space_of_a_third_party_needs_no_entry() -> None:
     space = get_space("tiny_space:TinySpace")
     assert isinstance(space, TinySpace)
     assert isinstance(space, SearchSpace)
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Install a distribution of one module with entry points of the tools."""
 
     def installed(name: str, module: str, text: str, **members: str) -> None:
@@ -72,7 +74,7 @@ def tools() -> Registry:
     return Registry("tool", {"root": "math:sqrt"}, group="optiproxy_nas.tools")
 
 
-def test_an_installed_package_brings_members(install):
+def test_an_installed_package_brings_members(install: Any) -> None:
     install("saws", "saws_module", "class Saw:\n    big = 5\n", saw="saws_module:Saw.big")
     registry = tools()
     assert registry.load("saw") == 5
@@ -84,14 +86,14 @@ def test_an_installed_package_brings_members(install):
     assert caught.value.data["suggestion"] == "saw"
 
 
-def test_a_built_in_member_wins_over_a_plug_in(install):
+def test_a_built_in_member_wins_over_a_plug_in(install: Any) -> None:
     install("thieves", "thief", "steal = 1\n", root="thief:steal")
     with pytest.warns(UserWarning, match=r"'thieves' .*built-in name.*'thief:steal'"):
         assert dict(tools()) == {"root": "math:sqrt"}
     assert tools().load("root") is math.sqrt
 
 
-def test_a_name_that_two_packages_claim_is_refused(install):
+def test_a_name_that_two_packages_claim_is_refused(install: Any) -> None:
     install("one", "one_module", "tool = 1\n", saw="one_module:tool")
     install("two", "two_module", "tool = 2\n", saw="two_module:tool", axe="two_module:tool")
     registry = tools()
@@ -101,7 +103,7 @@ def test_a_name_that_two_packages_claim_is_refused(install):
     assert registry.load("axe") == registry.load("two_module:tool") == 2
 
 
-def test_a_broken_plug_in_does_not_break_the_others(install):
+def test_a_broken_plug_in_does_not_break_the_others(install: Any) -> None:
     install("broken", "broken_module", "raise RuntimeError('no luck')\n", bad="broken_module:x")
     install("saws", "saw_module", "saw = 3\n", saw="saw_module:saw")
     registry = tools()
@@ -113,7 +115,7 @@ def test_a_broken_plug_in_does_not_break_the_others(install):
     assert caught.value.data["path"] == "broken_module:x"
 
 
-def test_a_plug_in_that_ends_the_process_is_told(install):
+def test_a_plug_in_that_ends_the_process_is_told(install: Any) -> None:
     install("quitters", "quitter", "raise SystemExit(3)\n", quit="quitter:x")
     with pytest.raises(ParameterError):
         tools().load("quit")
@@ -132,7 +134,7 @@ def test_a_plug_in_that_ends_the_process_is_told(install):
         (EXECUTORS.load, "collections:OrderedDict"),
     ],
 )
-def test_a_plug_in_of_another_kind_is_refused(load, name):
+def test_a_plug_in_of_another_kind_is_refused(load: Any, name: str) -> None:
     with pytest.raises(ParameterError) as caught:
         load(name)
     assert caught.value.data["name"] == name

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +20,13 @@ from optiproxy_nas.core.random_streams import (
 pytestmark = pytest.mark.usefixtures("global_state")
 
 
-def test_seeds_are_pinned():
+def test_seeds_are_pinned() -> None:
     """A change of these numbers changes the result of every search ever recorded."""
     assert derive_seed(0, 0, "initial-sample") == 8_012_490_470_354_533_400
     assert derive_seed(7, 3, "fit-batches") == 4_110_843_231_594_611_971
 
 
-def test_every_name_of_a_stream_counts():
+def test_every_name_of_a_stream_counts() -> None:
     names = [(s, t, p) for s in range(20) for t in range(20) for p in ("a", "b", "1/a")]
     seeds = {derive_seed(*name) for name in names}
     assert len(seeds) == len(names)
@@ -32,7 +34,7 @@ def test_every_name_of_a_stream_counts():
     assert derive_seed(1, 11, "x") != derive_seed(11, 1, "x")
 
 
-def test_generators_repeat_and_do_not_share_state():
+def test_generators_repeat_and_do_not_share_state() -> None:
     first, again = (torch.rand(5, generator=torch_generator(3, 1, "p")) for _ in range(2))
     assert torch.equal(first, again)
     assert not torch.equal(first, torch.rand(5, generator=torch_generator(3, 2, "p")))
@@ -41,7 +43,7 @@ def test_generators_repeat_and_do_not_share_state():
     assert not np.array_equal(one, numpy_generator(4, 1, "p").random(5))
 
 
-def settings_of_the_process():
+def settings_of_the_process() -> Any:
     tiny = 5e-324
     return {
         "threads": torch.get_num_threads(),
@@ -58,7 +60,7 @@ def settings_of_the_process():
 
 
 @contextmanager
-def changed(read, write, value):
+def changed(read: Any, write: Any, value: Any) -> Iterator[None]:
     before = read()
     write(value)
     try:
@@ -67,7 +69,7 @@ def changed(read, write, value):
         write(before)
 
 
-def no_subnormals():
+def no_subnormals() -> Any:
     return changed(lambda: False, torch.set_flush_denormal, True)
 
 
@@ -92,7 +94,7 @@ AMBIENT = {
 
 
 @pytest.mark.parametrize("ambient", AMBIENT.values(), ids=AMBIENT)
-def test_isolated_inside_and_as_before_outside(ambient):
+def test_isolated_inside_and_as_before_outside(ambient: Any) -> None:
     with isolated():
         plain = settings_of_the_process()
     assert plain["threads"] == 1
@@ -110,11 +112,11 @@ def test_isolated_inside_and_as_before_outside(ambient):
         assert isolated()(settings_of_the_process)() == plain
 
 
-def worth(architecture):
+def worth(architecture: str) -> Any:
     return sum(map(ord, architecture)) % 97 + len(architecture) / 64
 
 
-SEARCHES = {
+SEARCHES: dict[str, Any] = {
     "optiproxy": {
         "initial_samples": 3,
         "budget": 5,
@@ -127,32 +129,34 @@ SEARCHES = {
 }
 
 
-def small_search(method, evaluate=worth):
+def small_search(method: str, evaluate: Any = worth) -> Any:
     return optiproxy_nas.search(method=method, evaluate=evaluate, **SEARCHES[method]).archive
 
 
 @pytest.fixture(scope="module")
-def plain_archives():
+def plain_archives() -> Any:
     return {method: small_search(method) for method in SEARCHES}
 
 
 @pytest.mark.parametrize("ambient", AMBIENT.values(), ids=AMBIENT)
 @pytest.mark.parametrize("method", SEARCHES)
-def test_what_the_caller_set_for_the_process_changes_no_archive(method, ambient, plain_archives):
+def test_what_the_caller_set_for_the_process_changes_no_archive(
+    method: Any, ambient: Any, plain_archives: Any
+) -> None:
     with ambient():
         archive = small_search(method)
     pd.testing.assert_frame_equal(archive, plain_archives[method], check_exact=True)
 
 
 @pytest.mark.parametrize("method", SEARCHES)
-def test_what_an_evaluation_leaves_set_changes_no_archive(method, plain_archives):
+def test_what_an_evaluation_leaves_set_changes_no_archive(method: Any, plain_archives: Any) -> None:
     """As a training does that seeds and configures its process, and leaves its modes on."""
     contexts = ExitStack()
     generators = torch.get_rng_state(), np.random.get_state()  # noqa: NPY002
 
-    def train(architecture):
+    def train(architecture: str) -> Any:
         if settings:
-            contexts.enter_context(AMBIENT[settings.pop()]())
+            contexts.enter_context(AMBIENT[settings.pop()]())  # type: ignore[no-untyped-call]
         torch.manual_seed(3)
         np.random.seed(3)  # noqa: NPY002
         return worth(architecture)
@@ -166,13 +170,13 @@ def test_what_an_evaluation_leaves_set_changes_no_archive(method, plain_archives
     pd.testing.assert_frame_equal(archive, plain_archives[method], check_exact=True)
 
 
-def test_an_evaluation_sees_the_settings_of_the_caller():
+def test_an_evaluation_sees_the_settings_of_the_caller() -> None:
     seen = []
 
-    def train(architecture):
+    def train(architecture: str) -> Any:
         seen.append(settings_of_the_process())
         return worth(architecture)
 
-    with AMBIENT["double"](), torch.no_grad():
+    with AMBIENT["double"](), torch.no_grad():  # type: ignore[no-untyped-call]
         small_search("bananas", train)
         assert all(settings == settings_of_the_process() for settings in seen)

@@ -87,14 +87,18 @@ def test_a_refusal_names_what_was_given(arguments: dict[str, Any], name: str) ->
 
 
 def test_a_space_that_is_not_registered_gets_the_default(caplog: pytest.LogCaptureFixture) -> None:
-    assert Search(space="tiny_space:TinySpace", budget=10).parameters.preset == "default"
+    assert (
+        Search(space="tiny_space:TinySpace", budget=10).parameters.model_dump()["preset"]
+        == "default"
+    )
     assert not caplog.records
 
 
 @pytest.mark.parametrize("given", ["n_trials", "max_evals", "n_iter", "num_trials"])
 def test_the_budgets_of_other_libraries_are_recognised(given: str) -> None:
+    arguments: dict[str, Any] = {given: 20}
     with pytest.raises(ParameterError, match="Did you mean 'budget'"):
-        search(evaluate=len, **{given: 20})
+        search(evaluate=len, **arguments)
 
 
 def test_what_is_allowed_are_all_arguments() -> None:

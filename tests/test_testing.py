@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -36,13 +38,13 @@ NEED_NO_GRAPH = (
     ("name", "seed"),
     [*((name, 0) for name in SPACES), *(("tiny_space:TinySpace", k) for k in (0, 1))],
 )
-def test_spaces_conform(name, seed):
+def test_spaces_conform(name: Any, seed: Any) -> None:
     check_search_space(get_space(name), seed)
 
 
 @pytest.mark.parametrize("name", PROXIES)
 @pytest.mark.parametrize("space", [*SPACES, "tiny_space:TinySpace"])
-def test_proxies_conform(name, space):
+def test_proxies_conform(name: Any, space: Any) -> None:
     if not (get_space(space).num_vertices or name in NEED_NO_GRAPH):
         with pytest.raises(ParameterError, match="has no graph"):
             check_proxy(PROXIES.load(name), get_space(space))
@@ -55,61 +57,67 @@ def test_proxies_conform(name, space):
 
 
 class GlobalRandom(TinySpace):
-    def random(self, count, generator):
+    def random(self, count: int, generator: torch.Generator) -> Any:
         torch.rand(1)
         return super().random(count, generator)
 
 
 class IgnoresGenerator(TinySpace):
-    def random(self, count, generator):
+    def random(self, count: int, generator: torch.Generator) -> Any:
         return super().random(count, torch.Generator().manual_seed(0))
 
 
 class WrongOrder(TinySpace):
-    def to_string(self, codes):
+    def to_string(self, codes: Any) -> Any:
         return super().to_string(codes[:, [1, 0, 2, 3, 4]])
 
 
 class MergesIdentities(TinySpace):
-    def identify(self, codes):
+    def identify(self, codes: Any) -> Any:
         return [tuple(code[1:]) for code in codes.tolist()]
 
 
 class UnstableFunction(TinySpace):
-    def canonical(self, codes):
+    def canonical(self, codes: Any) -> Any:
         return [(row, *code) for row, code in enumerate(codes.tolist())]
 
 
 class OwnNeighbour(TinySpace):
-    def neighbours(self, codes):
+    def neighbours(self, codes: Any) -> Any:
         return torch.cat([super().neighbours(codes), codes])
 
 
 class IgnoresLogits(TinySpace):
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Any, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Any:
         flat = Logits(logits.alpha * 0, logits.beta * 0)
         return super().sample(flat, count, generator, exploration)
 
 
 class NeverExplores(TinySpace):
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Any, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Any:
         return super().sample(logits, count, generator)
 
 
 class NoneIsTooFew(TinySpace):
-    def random(self, count, generator):
+    def random(self, count: int, generator: torch.Generator) -> Any:
         return super().random(count // count * count, generator)
 
 
 class RareEdges(TinySpace):
     """``random`` has each edge in one architecture of ten; exploration never has the last."""
 
-    def random(self, count, generator):
+    def random(self, count: int, generator: torch.Generator) -> Any:
         codes = super().random(count, generator)
         codes[:, 2:] = torch.rand(count, 3, generator=generator) < 0.1
         return codes
 
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Any, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Any:
         drawn = super().sample(logits, count, generator, exploration)
         if exploration == 1:
             drawn.codes[:, 2:] = self.random(len(drawn.codes), generator)[:, 2:]
@@ -118,18 +126,18 @@ class RareEdges(TinySpace):
 
 
 class HardEdges(TinySpace):
-    def relax(self, logits, temperature, generator, noise):
+    def relax(self, logits: Any, temperature: Any, generator: torch.Generator, noise: Any) -> Any:
         soft = super().relax(logits, temperature, generator, noise)
         return Encoding(soft.operations, (soft.edges > 0.5).to(soft.edges))
 
 
 class DetachedEdges(TinySpace):
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         return super().graph(Encoding(encoding.operations, encoding.edges.detach()))
 
 
 class WrongGradient(TinySpace):
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         doubled = encoding.edges * 2 - encoding.edges.detach()
         return super().graph(Encoding(encoding.operations, doubled))
 
@@ -137,20 +145,20 @@ class WrongGradient(TinySpace):
 class OneWrongGradient(TinySpace):
     """By 0.2 %, of one edge of three."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         slope = torch.tensor([1.0, 1.002, 1.0]).to(encoding.edges)
         edges = encoding.edges * slope + encoding.edges.detach() * (1 - slope)
         return super().graph(Encoding(encoding.operations, edges.clamp(max=1)))
 
 
 class Cyclic(TinySpace):
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         return Graph(features, (adjacency + adjacency.transpose(-1, -2)).clamp(max=1), mask)
 
 
 class LosesOperation(TinySpace):
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         features = features.clone()
         features[:, 2] = features[:, 1]
@@ -158,24 +166,24 @@ class LosesOperation(TinySpace):
 
 
 class ForgetsTemperature(TinySpace):
-    def relax(self, logits, temperature, generator, noise):
+    def relax(self, logits: Any, temperature: Any, generator: torch.Generator, noise: Any) -> Any:
         return super().relax(logits, max(temperature, 0.1), generator, noise)
 
 
-def transposed(space):
+def transposed(space: Any) -> Any:
     """The kind of space whose adjacency has a row for the vertex to which edges go."""
 
-    class TransposedGraph(space):
-        def graph(self, encoding):
+    class TransposedGraph(space):  # type: ignore[misc]
+        def graph(self, encoding: Any) -> Any:
             features, adjacency, mask = super().graph(encoding)
             return Graph(features, adjacency.transpose(-1, -2), mask)
 
     return TransposedGraph
 
 
-def unmasked(space):
-    class Unmasked(space):
-        def graph(self, encoding):
+def unmasked(space: Any) -> Any:
+    class Unmasked(space):  # type: ignore[misc]
+        def graph(self, encoding: Any) -> Any:
             features, adjacency, mask = super().graph(encoding)
             return Graph(features, adjacency, torch.ones_like(mask))
 
@@ -185,7 +193,7 @@ def unmasked(space):
 class OperationsFirst(TinySpace):
     """Labels are operations, input, output."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         return Graph(features[..., [1, 2, 3, 0, 4]], adjacency, mask)
 
@@ -193,7 +201,7 @@ class OperationsFirst(TinySpace):
 class UnlabelledOutput(TinySpace):
     """The output looks like an operation."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         features = features.clone()
         features[:, 3] = features[:, 3].roll(-1, -1)
@@ -203,7 +211,7 @@ class UnlabelledOutput(TinySpace):
 class NotPruned(NASBench101):
     """Canonical cells look right, relaxed ones keep the edges of dead ends."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         whole = (encoding.edges @ self._spread.to(encoding.edges)).reshape(adjacency.shape)
         return Graph(features, whole, mask)
@@ -212,7 +220,7 @@ class NotPruned(NASBench101):
 class DeadEnds(NASBench101):
     """What is reached from the input counts, whether or not it reaches the output."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, _ = super().graph(encoding)
         reached = torch.nn.functional.pad(reach(encoding.edges)[0][:, 1:-1], (1, 1), value=1.0)
         features = features.clone()
@@ -223,7 +231,7 @@ class DeadEnds(NASBench101):
 class AbsentNodes(NASBenchNLP):
     """Every node that is not absent counts, whether or not it leads to a state."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         nodes = slice(4, 4 + NODES)
         features, mask = features.clone(), mask.clone()
@@ -233,27 +241,31 @@ class AbsentNodes(NASBenchNLP):
 
 
 class NeverRejects(NASBench101):
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Any, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Any:
         return Candidates(*super().sample(logits, count, generator, exploration)[:2])
 
 
 class Repairs(TinySpace):
     """Node b always has an input: where the logits leave it none, it gets one, untold."""
 
-    def random(self, count, generator):
+    def random(self, count: int, generator: torch.Generator) -> Any:
         return self.repaired(super().random(count, generator))
 
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Any, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Any:
         codes, group, _ = super().sample(logits, count, generator, exploration)
         return Candidates(self.repaired(codes), group)
 
-    def repaired(self, codes):
+    def repaired(self, codes: Any) -> Any:
         codes[:, 2] |= 1 - codes[:, 3]
         return codes
 
 
 class AcceptsNonsense(TinySpace):
-    def from_string(self, architectures):
+    def from_string(self, architectures: Any) -> Any:
         if architectures and architectures[0].startswith("this"):
             return torch.zeros(len(architectures), 5, dtype=torch.int64)
         return super().from_string(architectures)
@@ -296,12 +308,12 @@ class AcceptsNonsense(TinySpace):
         (AcceptsNonsense, "nonsense"),
     ],
 )
-def test_broken_spaces_are_named(broken, complaint):
+def test_broken_spaces_are_named(broken: Any, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check_search_space(broken())
 
 
-def test_a_rare_choice_that_exploration_never_makes_is_noticed():
+def test_a_rare_choice_that_exploration_never_makes_is_noticed() -> None:
     """On NAS-Bench-NLP hardly any choice is made often enough for its absence to be a wide gap."""
     space = NASBenchNLP()
     one, other = (space.random(1000, torch.Generator().manual_seed(seed)) for seed in (0, 1))
@@ -319,72 +331,72 @@ def test_a_rare_choice_that_exploration_never_makes_is_noticed():
 
 
 class Global(MLP):
-    def __init__(self, space, settings, generator, heads):
+    def __init__(self, space: Any, settings: Any, generator: torch.Generator, heads: Any) -> None:
         torch.rand(1)
         super().__init__(space, settings, generator, heads)
 
 
 class OwnRandom(MLP):
-    def __init__(self, space, settings, generator, heads):
+    def __init__(self, space: Any, settings: Any, generator: torch.Generator, heads: Any) -> None:
         super().__init__(space, settings, torch.Generator().manual_seed(0), heads)
 
 
 class Transposed(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         return super().forward(encoding).transpose(-1, -2)
 
 
 class OneHead(MLP):
     """As a proxy was before there were objectives with several heads."""
 
-    def __init__(self, space, settings, generator, heads):
+    def __init__(self, space: Any, settings: Any, generator: torch.Generator, heads: Any) -> None:
         super().__init__(space, settings, generator, 1)
 
 
 class FlatHead(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         return super().forward(encoding)[:, 0]
 
 
 class EqualHeads(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         output = super().forward(encoding)
         return output[:, :1].expand_as(output)
 
 
 class NoEdges(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         return super().forward(Encoding(encoding.operations, encoding.edges * 0))
 
 
 class Rounded(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         return super().forward(Encoding(encoding.operations.round(), encoding.edges.round()))
 
 
 class BatchMean(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         output = super().forward(encoding)
         return output - output.mean(-1, keepdim=True)
 
 
 class SharedWeight(MLP):
-    def __init__(self, space, settings, generator, heads):
+    def __init__(self, space: Any, settings: Any, generator: torch.Generator, heads: Any) -> None:
         super().__init__(space, settings, generator, heads)
         self.shared = nn.Parameter(torch.ones(()))
 
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         return super().forward(encoding) * self.shared
 
 
 class EqualMembers(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         output = super().forward(encoding)
         return output[:1].expand_as(output)
 
 
 class NotFinite(MLP):
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         return super().forward(encoding) / (encoding.operations.amax((-1, -2)) == 1)
 
 
@@ -405,6 +417,6 @@ class NotFinite(MLP):
         (NotFinite, "predictions of soft encodings"),
     ],
 )
-def test_broken_proxies_are_named(broken, complaint):
+def test_broken_proxies_are_named(broken: Any, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check_proxy(broken, TinySpace())

@@ -64,7 +64,7 @@ def test_a_study_has_the_trials_of_the_search(result: SearchResult, tmp_path: Pa
 
 def test_a_study_in_a_journal_is_the_same(result: SearchResult, tmp_path: Path) -> None:
     path = result.export_trials(tmp_path / "mine.log")
-    backend = optuna.storages.journal.JournalFileBackend(str(path))
+    backend = optuna.storages.journal.JournalFileBackend(str(path))  # type: ignore[attr-defined]
     study = loaded(path, optuna.storages.JournalStorage(backend))
     assert len(study.trials) == len(result.trials)
 

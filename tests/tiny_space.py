@@ -27,13 +27,13 @@ FREE_EDGES = ((0, 2), (1, 2), (1, 3))
 
 class TinySpace(GraphSpace):
     name = "tiny"
-    operations = ("conv", "pool", "skip")
-    node_labels = ("a", "b")
+    operations: tuple[str, ...] = ("conv", "pool", "skip")
+    node_labels: tuple[str, ...] = ("a", "b")
     num_nodes = 2
     num_edges = 3
     code_length = 5
     num_vertices = 5
-    vertex_labels = ("input", "", "", "output", "padding")
+    vertex_labels: tuple[str, ...] = ("input", "", "", "output", "padding")
     num_features = 5  # input, three operations, output
     size: int | None = 72
 

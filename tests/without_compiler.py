@@ -16,6 +16,6 @@ def leave_compiler_out() -> None:
     for kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
         step = torch.no_grad()(inspect.unwrap(kind.step))
         step.hooked = True
-        kind.step = step
+        kind.step = step  # type: ignore[method-assign]
     counter = flop_counter._FlopCounterMode
-    counter.__torch_dispatch__ = inspect.unwrap(counter.__torch_dispatch__)
+    counter.__torch_dispatch__ = inspect.unwrap(counter.__torch_dispatch__)  # type: ignore[method-assign]

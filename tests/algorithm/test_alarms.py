@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,13 +49,13 @@ SETTINGS = AlarmSettings()
         ({"recent_violation_rate": 1.0, "queries": 20}, set()),  # too few to say so
     ],
 )
-def test_an_alarm_is_raised_where_its_threshold_is_passed(changed, raised):
+def test_an_alarm_is_raised_where_its_threshold_is_passed(changed: Any, raised: Any) -> None:
     found = raised_alarms(CALM | changed, 40, 5, SETTINGS)
     assert {name for name, value in found.items() if value} == raised
     assert found.keys() == {"proxy_alarm", "collapse_alarm", "violation_alarm"}
 
 
-def test_the_thresholds_are_parameters():
+def test_the_thresholds_are_parameters() -> None:
     low = CALM | {"recent_kendall_tau": 0.2, "spread": 0.3, "recent_violation_rate": 0.6}
     strict = AlarmSettings(kendall_tau=0.25, spread=0.4, violation_rate=0.55, patience=30)
     assert set(raised_alarms(low, 40, 5, strict).values()) == {1}
@@ -68,7 +69,7 @@ def test_the_thresholds_are_parameters():
         AlarmSettings(violation_rate=1.5)
 
 
-def test_no_alarm_of_what_a_step_does_not_speak_of():
+def test_no_alarm_of_what_a_step_does_not_speak_of() -> None:
     listed = {name: CALM[name] for name in ("queries", "stagnation", "recent_kendall_tau")}
     assert raised_alarms(listed, 40, 5, SETTINGS) == {"proxy_alarm": 0}
     few = listed | {"recent_kendall_tau": -1.0}
@@ -76,12 +77,12 @@ def test_no_alarm_of_what_a_step_does_not_speak_of():
     assert raised_alarms(few, 20, 5, SETTINGS) == {"proxy_alarm": 1}
 
 
-def step(queries, **changed):
+def step(queries: int, **changed: Any) -> Any:
     numbers = CALM | {"queries": queries} | changed
     return numbers | raised_alarms(numbers, 40, 5, SETTINGS)
 
 
-def test_each_kind_is_told_once(caplog):
+def test_each_kind_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     log = AlarmLog(5, SETTINGS)
     with caplog.at_level(logging.WARNING, LOGGER):
         for numbers in (
@@ -96,7 +97,7 @@ def test_each_kind_is_told_once(caplog):
     assert proxy.startswith("Alarm: proxy gap at query 34: Kendall's τ")
 
 
-def test_the_summary_says_when_each_was_raised_first_and_how_often():
+def test_the_summary_says_when_each_was_raised_first_and_how_often() -> None:
     steps = [step(30), step(32, spread=0.01), step(34), step(36, spread=0.01)]
     (text,) = alarm_facts(pd.DataFrame(steps), 5, SETTINGS)["alarms"]
     assert text.startswith("mode collapse at query 32:")
@@ -109,9 +110,11 @@ def test_the_summary_says_when_each_was_raised_first_and_how_often():
 
 
 @pytest.mark.heavy
-def test_a_search_warns_while_it_runs_and_its_archive_is_the_same(caplog):
+def test_a_search_warns_while_it_runs_and_its_archive_is_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Thresholds that any search passes: they change what is told, and nothing else."""
-    quick = {
+    quick: dict[str, Any] = {
         "preset": "ensemble",
         "budget": 34,
         "fit": {"epochs": 2, "first_epochs": 2},

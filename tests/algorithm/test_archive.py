@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from optiproxy_nas.algorithm.archive import (
+from optiproxy_nas.algorithm.archive import (  # type: ignore[attr-defined]
     COLUMNS,
     check_archive,
     codes_of,
@@ -17,22 +19,24 @@ from optiproxy_nas.algorithm.archive import (
 )
 from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.objectives.accuracy import Accuracy
+from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 OBJECTIVE = Accuracy()
 
 
-def added(archive, batch, values):
+def added(archive: Any, batch: Any, values: Any) -> Any:
     """D and a batch with its values."""
     return extend(archive, batch.assign(value=values), OBJECTIVE)
 
 
-def checked(space, archive):
+def checked(space: Any, archive: Any) -> Any:
     return check_archive(space, archive, OBJECTIVE)
 
 
 @pytest.fixture
-def archive(space, generator):
-    codes = space.random(200, generator).unique(dim=0)[:6]
+def archive(space: SearchSpace, generator: torch.Generator) -> Any:
+    codes = space.random(200, generator).unique(dim=0)[:6]  # type: ignore[no-untyped-call]
     first = added(None, make_batch(space, codes[:4], 0), np.array([50.0, 40, 60, 55]))
     batch = make_batch(
         space, codes[4:], 1, group=codes[4:, 0],
@@ -41,7 +45,7 @@ def archive(space, generator):
     return added(first, batch, np.array([60, 70]))
 
 
-def test_extend_appends_in_query_order(space, archive):
+def test_extend_appends_in_query_order(space: SearchSpace, archive: Any) -> None:
     assert archive["order"].tolist() == list(range(6))
     assert archive["step"].tolist() == [0, 0, 0, 0, 1, 1]
     assert archive["value"].tolist() == [50, 40, 60, 55, 60, 70]
@@ -57,7 +61,9 @@ def test_extend_appends_in_query_order(space, archive):
     assert checked(space, archive) is archive
 
 
-def test_extend_makes_a_new_table(space, archive, generator):
+def test_extend_makes_a_new_table(
+    space: SearchSpace, archive: Any, generator: torch.Generator
+) -> None:
     before = archive.copy(deep=True)
     batch = make_batch(space, space.random(1, generator), 2)
     kept = batch.copy(deep=True)
@@ -69,7 +75,7 @@ def test_extend_makes_a_new_table(space, archive, generator):
         added(archive, batch, np.array([1.0, 2.0]))
 
 
-def edited(archive, row, column, value):
+def edited(archive: Any, row: Any, column: Any, value: Any) -> Any:
     archive = archive.copy()
     archive.loc[row, column] = value
     return archive
@@ -88,13 +94,15 @@ def edited(archive, row, column, value):
         (lambda a: a.iloc[::-1], "'best' is not the best of"),
     ],
 )
-def test_an_archive_that_was_edited_is_refused(space, archive, edit, problem):
+def test_an_archive_that_was_edited_is_refused(
+    space: SearchSpace, archive: Any, edit: Any, problem: str
+) -> None:
     with pytest.raises(ArtifactError) as caught:
         checked(space, edit(archive))
     assert any(re.search(problem, it) for it in caught.value.data["problems"])
 
 
-def test_all_problems_are_told_at_once(space, archive):
+def test_all_problems_are_told_at_once(space: SearchSpace, archive: Any) -> None:
     bad = edited(
         edited(archive, 2, "value", np.nan), 1, "architecture", archive.loc[0, "architecture"]
     )
@@ -116,14 +124,18 @@ def test_all_problems_are_told_at_once(space, archive):
 @pytest.mark.parametrize(
     ("column", "value"), [("code_0", 7), ("code_0", np.nan), ("value", "ninety")]
 )
-def test_a_cell_of_the_table_that_is_nonsense_is_an_artifact_error(nb201, generator, column, value):
+def test_a_cell_of_the_table_that_is_nonsense_is_an_artifact_error(
+    nb201: NASBench201, generator: torch.Generator, column: str, value: Any
+) -> None:
     batch = make_batch(nb201, nb201.random(4, generator), 0)
     archive = added(None, batch, np.array([50.0, 40, 60, 55])).astype({column: object})
     with pytest.raises(ArtifactError):
         checked(nb201, edited(archive, 1, column, value))
 
 
-def test_a_negative_code_is_an_artifact_error(nb201, generator):
+def test_a_negative_code_is_an_artifact_error(
+    nb201: NASBench201, generator: torch.Generator
+) -> None:
     codes = nb201.random(4, generator)
     codes[0, 0] = 4
     archive = added(None, make_batch(nb201, codes, 0), np.array([50.0, 40, 60, 55]))
@@ -132,6 +144,8 @@ def test_a_negative_code_is_an_artifact_error(nb201, generator):
 
 
 @pytest.mark.parametrize(("column", "value"), [("order", 99), ("step", -5)])
-def test_an_order_that_was_edited_is_refused(space, archive, column, value):
+def test_an_order_that_was_edited_is_refused(
+    space: SearchSpace, archive: Any, column: str, value: int
+) -> None:
     with pytest.raises(ArtifactError):
         checked(space, edited(archive, 3, column, value))

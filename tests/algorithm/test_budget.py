@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pandas as pd
 import pytest
 import torch
@@ -18,20 +21,22 @@ from optiproxy_nas.algorithm.budget import (
     number_of_steps,
     refuse_confirm,
 )
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import BudgetError, ParameterError
 from optiproxy_nas.core.run_settings import ConfirmSettings
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.pricing import Pricing
+from tiny_space import TinySpace
 
 EPOCHS = {"name": "multi_fidelity", "low_epochs": 12, "full_epochs": 200, "continues": False}
 
 
-def spent_on(queries):
+def spent_on(queries: int) -> pd.DataFrame:
     """An archive, of which only the length counts."""
     return pd.DataFrame(index=range(queries))
 
 
-def test_the_ledger_charges_each_query_once():
+def test_the_ledger_charges_each_query_once() -> None:
     ledger = QueryLedger(12, charged={"a": 2})
     assert ledger.charge({"a": 2, "b": 3, "c": 4}) == 7
     assert (ledger.spent, ledger.remaining) == (9, 3)
@@ -41,7 +46,7 @@ def test_the_ledger_charges_each_query_once():
     assert "d" not in ledger
 
 
-def test_the_ledger_charges_all_or_nothing():
+def test_the_ledger_charges_all_or_nothing() -> None:
     ledger = QueryLedger(9, charged={"a": 3})
     message = "3 queries asked for at a price of 7, 6 of 9 left; none"
     with pytest.raises(BudgetError, match=message) as caught:
@@ -53,8 +58,8 @@ def test_the_ledger_charges_all_or_nothing():
     assert ledger.charge({}) == 0
 
 
-def test_the_ledger_does_not_change_what_it_was_given():
-    paid = {"a": 1}
+def test_the_ledger_does_not_change_what_it_was_given() -> None:
+    paid: dict[Any, int] = {"a": 1}
     QueryLedger(5, paid).charge({"b": 1})
     assert paid == {"a": 1}
 
@@ -63,8 +68,9 @@ def test_the_ledger_does_not_change_what_it_was_given():
     st.lists(st.dictionaries(st.integers(0, 9), st.integers(1, 4), max_size=6), max_size=12),
     st.integers(0, 16),
 )
-def test_the_ledger_never_exceeds_its_budget(orders, budget):
-    ledger, paid = QueryLedger(budget), {}
+def test_the_ledger_never_exceeds_its_budget(orders: Any, budget: Any) -> None:
+    ledger = QueryLedger(budget)
+    paid: dict[Any, Any] = {}
     for order in orders:
         new = {identity: cost for identity, cost in order.items() if identity not in paid}
         if sum(paid.values()) + sum(new.values()) <= budget:
@@ -87,7 +93,9 @@ def test_the_ledger_never_exceeds_its_budget(orders, budget):
         (11, 1, [1, 1, 1]),
     ],
 )
-def test_steps_fill_the_budget(make_parameters, budget, batch, batches):
+def test_steps_fill_the_budget(
+    make_parameters: Callable[..., SearchParameters], budget: int, batch: int, batches: Any
+) -> None:
     parameters = make_parameters(budget=budget, selection={"batch": batch})
     steps = number_of_steps(parameters)
     assert steps == len(batches)
@@ -98,21 +106,27 @@ def test_steps_fill_the_budget(make_parameters, budget, batch, batches):
     assert granted == batches
 
 
-def test_what_a_step_left_over_is_the_next_ones(make_parameters):
+def test_what_a_step_left_over_is_the_next_ones(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     parameters = make_parameters(budget=23, selection={"batch": 5})
     archive = pd.DataFrame(index=range(8 + 3))  # step 1 queried three of its five
     assert allowance(parameters, archive, 2) == 7
     assert allowance(parameters, archive, 3) == 12
 
 
-def test_failed_and_pending_trials_are_spent_and_free_ones_are_not(make_parameters):
+def test_failed_and_pending_trials_are_spent_and_free_ones_are_not(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     parameters = make_parameters(budget=23, selection={"batch": 5})
     assert allowance(parameters, spent_on(8), 1, spent_on(3)) == 2
     assert allowance(parameters, spent_on(8), 1, spent_on(0)) == 5
     assert allowance(parameters, spent_on(12), 1, free=4) == 5
 
 
-def test_a_free_worker_may_have_the_share_of_a_later_step(make_parameters):
+def test_a_free_worker_may_have_the_share_of_a_later_step(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     parameters = make_parameters(budget=23, selection={"batch": 5})
     assert allowance(parameters, spent_on(13), 1) == 0
     assert allowance(parameters, spent_on(13), 1, wanted=2) == 2
@@ -124,7 +138,9 @@ def test_a_free_worker_may_have_the_share_of_a_later_step(make_parameters):
     assert allowance(short, pd.DataFrame({"cost": [due]}), 1, wanted=3) == 3 * 12
 
 
-def test_a_rest_that_pays_no_query_is_no_step(make_parameters):
+def test_a_rest_that_pays_no_query_is_no_step(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     price = resolve_objective(EPOCHS).price
     for rest, steps in ((0, 6), (11, 6), (12, 7), (price.step_cost(5), 7)):
         budget = price.initial_cost(8) + 6 * price.step_cost(5) + rest
@@ -132,7 +148,7 @@ def test_a_rest_that_pays_no_query_is_no_step(make_parameters):
         assert number_of_steps(parameters) == steps
 
 
-def test_each_query_of_a_batch_is_charged_by_its_identity(tiny):
+def test_each_query_of_a_batch_is_charged_by_its_identity(tiny: TinySpace) -> None:
     codes = torch.tensor([[0, 0, 0, 0, 0], [1, 2, 1, 1, 1], [2, 2, 1, 1, 1]])
     plain, short = Pricing(), resolve_objective(EPOCHS).price
     identities = tiny.identify(codes)
@@ -142,7 +158,7 @@ def test_each_query_of_a_batch_is_charged_by_its_identity(tiny):
     assert charges(tiny, batch, short) == dict(zip(keys, [12, 200, 188], strict=True))
 
 
-def test_a_budget_must_pay_for_an_answer_and_may_pay_for_the_whole_space():
+def test_a_budget_must_pay_for_an_answer_and_may_pay_for_the_whole_space() -> None:
     price = Pricing()
     check_budget(price, 0, size=None)
     check_budget(price, 8, size=None, least=8)
@@ -157,7 +173,7 @@ def test_a_budget_must_pay_for_an_answer_and_may_pay_for_the_whole_space():
         check_budget(resolve_objective(EPOCHS).price, 7, size=None, least=8)
 
 
-def test_a_budget_above_the_cost_of_all_is_refused_with_the_most():
+def test_a_budget_above_the_cost_of_all_is_refused_with_the_most() -> None:
     with pytest.raises(BudgetError, match=r"9 queries is larger .* at most 8") as caught:
         check_budget(Pricing(), 9, size=8)
     assert caught.value.data == {"budget": 9, "size": 8}
@@ -166,8 +182,10 @@ def test_a_budget_above_the_cost_of_all_is_refused_with_the_most():
         check_budget(Pricing(), 9, size=8, kept_back=4)
 
 
-def test_no_more_are_confirmed_than_the_search_trains_in_full(make_parameters):
-    def confirming(parameters, best):
+def test_no_more_are_confirmed_than_the_search_trains_in_full(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
+    def confirming(parameters: Any, best: Any) -> Any:
         return parameters.model_copy(update={"confirm": ConfirmSettings(best=best, seeds=1)})
 
     plain = make_parameters()
@@ -184,7 +202,9 @@ def test_no_more_are_confirmed_than_the_search_trains_in_full(make_parameters):
         assert caught.value.data == {"name": "confirm.best", "most": most}
 
 
-def test_the_answer_of_a_benchmark_is_not_confirmed(make_parameters):
+def test_the_answer_of_a_benchmark_is_not_confirmed(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     refuse_confirm(make_parameters())
     with pytest.raises(ParameterError, match="'nb201'") as caught:
         refuse_confirm(make_parameters(confirm={"best": 2, "seeds": 1}))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,18 +14,24 @@ from optiproxy_nas import Space, search
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.pending import archive_targets, failed_targets
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.proxies.targets import are_broken
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 WIDE = Space(
     {"depth": [1, 2, 3, 4, 5, 6], "width": [16, 32, 64, 128, 256], "lr": [1, 2, 3, 4]}, name="wide"
 )
 
 
-def test_a_failed_trial_is_believed_a_quantile_of_the_archive(nb201, make_parameters):
+def test_a_failed_trial_is_believed_a_quantile_of_the_archive(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     parameters = make_parameters(preset="default", fit={"failed": 0.5})
     failed = steps.initial_batch(nb201, parameters).head(3)
     targets = torch.tensor([[1.0, 5.0, 2.0], [0.0, 1.0, torch.nan]])
-    codes, believed = failed_targets(nb201, failed, parameters, targets)
+    found = failed_targets(nb201, failed, parameters, targets)
+    assert found is not None
+    codes, believed = found
     assert torch.equal(codes, codes_of(nb201, failed))
     assert believed[0].tolist() == [2.0] * 3
     assert believed[1].isnan().all()  # of another metric nothing is known
@@ -34,8 +43,8 @@ def test_a_failed_trial_is_believed_a_quantile_of_the_archive(nb201, make_parame
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("seed", [1000, 1001])
-def test_what_fails_for_a_reason_is_soon_left_alone(seed):
-    def train(network):
+def test_what_fails_for_a_reason_is_soon_left_alone(seed: int) -> None:
+    def train(network: Any) -> Any:
         if network["depth"] * network["width"] > 256:
             raise MemoryError("out of memory")
         return network["depth"] * network["width"] / 64 - (network["lr"] - 2) ** 2
@@ -52,7 +61,9 @@ def test_what_fails_for_a_reason_is_soon_left_alone(seed):
     assert failures[1] < failures[0]
 
 
-def test_a_value_far_below_all_others_is_a_failed_one(nb201, make_parameters):
+def test_a_value_far_below_all_others_is_a_failed_one(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     parameters = make_parameters(preset="default")
     batch = steps.initial_batch(nb201, parameters)
     values = [50.0 + row for row in range(len(batch) - 1)] + [-1e9]
@@ -79,25 +90,31 @@ def test_a_value_far_below_all_others_is_a_failed_one(nb201, make_parameters):
         ([7.0], 0),
     ],
 )
-def test_few_values_and_many_broken_ones_are_told_apart(values, broken):
+def test_few_values_and_many_broken_ones_are_told_apart(values: Any, broken: int) -> None:
     found = are_broken(np.array(values))
     assert found.sum() == broken
     assert found[len(values) - broken :].all()
 
 
-def test_what_failed_on_an_upper_rung_says_nothing_of_the_lowest(nb201, make_parameters):
+def test_what_failed_on_an_upper_rung_says_nothing_of_the_lowest(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     rungs = {"name": "multi_fidelity", "rungs": [2, 4, 8], "low_first": 6, "step_epochs": 12}
     parameters = make_parameters(objective=rungs, budget=52, fit={"failed": 0.25})
     batch = steps.initial_batch(nb201, parameters)
     targets = torch.arange(18.0).view(3, 6)
     failed = batch.head(3).assign(epochs=[2, 4, 8])
-    codes, believed = failed_targets(nb201, failed, parameters, targets)
+    found = failed_targets(nb201, failed, parameters, targets)
+    assert found is not None
+    codes, believed = found
     assert torch.equal(codes, codes_of(nb201, failed.head(1)))
     assert believed.shape == (3, 1)
     assert failed_targets(nb201, failed.tail(2), parameters, targets) is None
 
 
-def test_a_broken_value_of_an_upper_rung_says_nothing_of_the_lowest(nb201, make_parameters):
+def test_a_broken_value_of_an_upper_rung_says_nothing_of_the_lowest(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     rungs = {"name": "multi_fidelity", "rungs": [2, 4, 8], "low_first": 6, "step_epochs": 12}
     parameters = make_parameters(objective=rungs, budget=52, fit={"failed": 0.25})
     batch = steps.initial_batch(nb201, parameters)

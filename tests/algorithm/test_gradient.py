@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +12,17 @@ from torch import nn
 
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.gradient import initial_logits, optimise_logits
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import ProxyError
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.targets import acquisition_score
 from optiproxy_nas.spaces import Encoding, Logits
+from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.nb201 import NASBench201
 from optiproxy_nas.spaces.relaxation import entropy, temperature_at
+from tiny_space import TinySpace
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
@@ -24,22 +30,22 @@ pytestmark = pytest.mark.usefixtures("global_state")
 class Concave(nn.Module):
     """-(distance to one architecture)²: its only maximum is that architecture."""
 
-    def __init__(self, space, code, members=1):
+    def __init__(self, space: Any, code: Any, members: int = 1) -> None:
         super().__init__()
         self.best = space.encode(code.unsqueeze(0))
         self.members = members
 
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         gaps = zip(encoding, self.best, strict=True)
         distance = sum((x - y).square().flatten(1).sum(1) for x, y in gaps)
         return -distance.expand(self.members, 1, -1)
 
 
-def start(space, parameters, seed=0):
+def start(space: Any, parameters: Any, seed: int = 0) -> Any:
     return initial_logits(space, parameters.gradient, seed, 1)
 
 
-def climb(space, proxy, parameters, logits=None, seed=0):
+def climb(space: Any, proxy: Any, parameters: Any, logits: Any = None, seed: int = 0) -> Any:
     """With the plain objective: what the acquisition makes of the only head."""
     return optimise_logits(
         space,
@@ -51,14 +57,16 @@ def climb(space, proxy, parameters, logits=None, seed=0):
     )
 
 
-def small_proxy(space, name="mlp"):
+def small_proxy(space: Any, name: str = "mlp") -> Any:
     small = {"name": name, "hidden": 8, "layers": 2, "members": 2}
     settings = ProxySettings(**{**load_preset("paper")["proxy"], **small})
     return build_proxy(space, settings, torch.Generator().manual_seed(0)).requires_grad_(False)
 
 
 @pytest.mark.parametrize("name", ["mlp", "gcn"])
-def test_the_proxy_is_left_bit_for_bit_as_it_was(space, make_parameters, name):
+def test_the_proxy_is_left_bit_for_bit_as_it_was(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters], name: str
+) -> None:
     proxy = small_proxy(space, name)
     before = {key: value.clone() for key, value in proxy.state_dict().items()}
     climb(space, proxy, make_parameters())
@@ -66,7 +74,9 @@ def test_the_proxy_is_left_bit_for_bit_as_it_was(space, make_parameters, name):
     assert all(weight.grad is None for weight in proxy.parameters())
 
 
-def test_the_logits_given_are_not_changed(space, make_parameters):
+def test_the_logits_given_are_not_changed(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     parameters = make_parameters()
     logits = start(space, parameters)
     kept = [part.clone() for part in logits]
@@ -77,7 +87,9 @@ def test_the_logits_given_are_not_changed(space, make_parameters):
 
 
 @pytest.mark.parametrize("acquisition", ["mean", "optimistic"])
-def test_a_concave_proxy_drives_every_group_to_its_maximum(space, make_parameters, acquisition):
+def test_a_concave_proxy_drives_every_group_to_its_maximum(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters], acquisition: str
+) -> None:
     code = (
         torch.tensor([3, 0, 2, 1, 4, 3]) if space.num_edges == 0 else torch.tensor([2, 0, 1, 0, 1])
     )
@@ -94,12 +106,12 @@ def test_a_concave_proxy_drives_every_group_to_its_maximum(space, make_parameter
     assert trace.entropy[-1].max() < trace.entropy[0].min()
 
 
-def record_logits(monkeypatch, space):
+def record_logits(monkeypatch: pytest.MonkeyPatch, space: Any) -> Any:
     """(α, β) as each epoch's relaxation sees them."""
     seen = []
     relax = space.relax
 
-    def spy(logits, temperature, generator, noise):
+    def spy(logits: Any, temperature: Any, generator: Any, noise: Any) -> Any:
         seen.append(
             (logits.alpha.detach().clone(), logits.beta.detach().clone(), temperature, noise)
         )
@@ -110,7 +122,13 @@ def record_logits(monkeypatch, space):
 
 
 @pytest.mark.parametrize(("o_epochs", "t_epochs"), [(3, 2), (1, 1), (2, 4)])
-def test_alpha_and_beta_are_updated_in_turn(tiny, make_parameters, monkeypatch, o_epochs, t_epochs):
+def test_alpha_and_beta_are_updated_in_turn(
+    tiny: TinySpace,
+    make_parameters: Callable[..., SearchParameters],
+    monkeypatch: pytest.MonkeyPatch,
+    o_epochs: int,
+    t_epochs: int,
+) -> None:
     schedule = {"epochs": 13, "o_epochs": o_epochs, "t_epochs": t_epochs}
     seen = record_logits(monkeypatch, tiny)
     found, _ = climb(tiny, small_proxy(tiny), make_parameters(gradient=schedule))
@@ -127,12 +145,16 @@ def test_alpha_and_beta_are_updated_in_turn(tiny, make_parameters, monkeypatch, 
 class Linear(nn.Module):
     """The sum of an encoding's entries, weighted: its gradient has the same sign everywhere."""
 
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         first = encoding.operations[..., 0].sum(1)
         return (first + encoding.edges.sum(1)).expand(1, 1, -1)
 
 
-def test_learning_rates_decay_within_a_step(tiny, make_parameters, monkeypatch):
+def test_learning_rates_decay_within_a_step(
+    tiny: TinySpace,
+    make_parameters: Callable[..., SearchParameters],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Adam's first updates are the rate itself where the gradient keeps its sign and size."""
     monkeypatch.setattr(tiny, "relax", lambda logits, *_: Encoding(logits.alpha, logits.beta))
     schedule = {"epochs": 8, "o_epochs": 2, "t_epochs": 2, "weight_decay": 0.0}
@@ -146,7 +168,11 @@ def test_learning_rates_decay_within_a_step(tiny, make_parameters, monkeypatch):
     assert found.beta[0].tolist() == pytest.approx(beta)
 
 
-def test_with_a_fixed_adjacency_every_epoch_is_alphas(nb201, make_parameters, monkeypatch):
+def test_with_a_fixed_adjacency_every_epoch_is_alphas(
+    nb201: NASBench201,
+    make_parameters: Callable[..., SearchParameters],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     seen = record_logits(monkeypatch, nb201)
     climb(nb201, small_proxy(nb201), make_parameters(gradient={"epochs": 8, "o_epochs": 1}))
     assert all(not torch.equal(a[0], b[0]) for a, b in pairwise(seen))
@@ -154,8 +180,11 @@ def test_with_a_fixed_adjacency_every_epoch_is_alphas(nb201, make_parameters, mo
 
 @pytest.mark.parametrize("noise", ["logistic", "gumbel"])
 def test_temperature_and_noise_reach_the_relaxation_and_the_trace(
-    tiny, make_parameters, monkeypatch, noise
-):
+    tiny: TinySpace,
+    make_parameters: Callable[..., SearchParameters],
+    monkeypatch: pytest.MonkeyPatch,
+    noise: str,
+) -> None:
     seen = record_logits(monkeypatch, tiny)
     settings = {"epochs": 6, "base_temperature": 0.9, "min_temperature": 0.4, "noise": noise}
     _, trace = climb(tiny, small_proxy(tiny), make_parameters(gradient=settings))
@@ -165,7 +194,9 @@ def test_temperature_and_noise_reach_the_relaxation_and_the_trace(
     assert {name for *_, name in seen} == {noise}
 
 
-def test_the_trace_tells_what_happened(space, make_parameters):
+def test_the_trace_tells_what_happened(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     parameters = make_parameters(gradient={"epochs": 7, "groups": 4})
     found, trace = climb(space, small_proxy(space), parameters)
     nodes, choices = space.num_nodes, len(space.operations)
@@ -184,7 +215,9 @@ def test_the_trace_tells_what_happened(space, make_parameters):
     torch.testing.assert_close(trace.score[0], first)
 
 
-def test_groups_follow_their_own_gradient(nb201, make_parameters):
+def test_groups_follow_their_own_gradient(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     """A group moves the same whatever the others are (the noise is the same)."""
     parameters = make_parameters(gradient={"epochs": 5, "groups": 3})
     proxy, logits = small_proxy(nb201), start(nb201, parameters)
@@ -196,11 +229,13 @@ def test_groups_follow_their_own_gradient(nb201, make_parameters):
     assert not torch.allclose(together.alpha[1], apart.alpha[1])
 
 
-def test_the_score_that_is_climbed_may_be_made_of_several_heads(nb201, make_parameters):
+def test_the_score_that_is_climbed_may_be_made_of_several_heads(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     """Head 0 wants one architecture, head 1 another; the score decides between them."""
 
     class TwoHeads(nn.Module):
-        def forward(self, encoding):
+        def forward(self, encoding: Any) -> Any:
             ones = encoding.operations.sum(1)  # [n, M]: how often each operation is chosen
             return torch.stack([ones[:, 3], ones[:, 1]]).unsqueeze(0)  # [1, 2, n]
 
@@ -211,14 +246,16 @@ def test_the_score_that_is_climbed_may_be_made_of_several_heads(nb201, make_para
             TwoHeads(),
             start(nb201, parameters),
             parameters.gradient,
-            lambda predictions, w=weights: w[0] * predictions[0, 0] + w[1] * predictions[0, 1],
+            lambda predictions, w=weights: w[0] * predictions[0, 0] + w[1] * predictions[0, 1],  # type: ignore[misc]
             torch.Generator().manual_seed(0),
         )
         assert (found.alpha.argmax(-1) == winner).all()
         assert trace.score.shape == (60, parameters.gradient.groups)
 
 
-def test_weight_decay_pulls_logits_to_zero(nb201, make_parameters):
+def test_weight_decay_pulls_logits_to_zero(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     ends = [
         climb(nb201, small_proxy(nb201), make_parameters(
             gradient={"weight_decay": decay, "epochs": 20, "lhs_lower": 3.0}
@@ -227,7 +264,9 @@ def test_weight_decay_pulls_logits_to_zero(nb201, make_parameters):
     assert ends[1] < ends[0] - 0.5
 
 
-def test_equal_generators_give_equal_climbs(space, make_parameters):
+def test_equal_generators_give_equal_climbs(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     parameters = make_parameters()
     first, again, other = (
         climb(space, small_proxy(space), parameters, seed=seed)[0] for seed in (1, 1, 2)
@@ -241,19 +280,23 @@ class Explodes(nn.Module):
 
     calls = 0
 
-    def forward(self, encoding):
+    def forward(self, encoding: Any) -> Any:
         self.calls += 1
         value = encoding.operations.sum((-1, -2)) * (1.0 if self.calls == 1 else torch.inf)
         return value.expand(1, 1, -1)
 
 
-def test_a_proxy_that_explodes_is_a_proxy_error(nb201, make_parameters):
+def test_a_proxy_that_explodes_is_a_proxy_error(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     with pytest.raises(ProxyError, match=r"not finite .* on a relaxed architecture") as caught:
         climb(nb201, Explodes(), make_parameters())
     assert caught.value.data["finite_epochs"] == 1
 
 
-def test_members_that_agree_do_not_spoil_the_optimistic_climb(nb201, make_parameters):
+def test_members_that_agree_do_not_spoil_the_optimistic_climb(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     proxy = Concave(nb201, torch.zeros(6, dtype=torch.int64), members=2)
     parameters = make_parameters(
         gradient={"epochs": 1}, selection={"acquisition": "optimistic", "optimism": 1.0}
@@ -262,7 +305,9 @@ def test_members_that_agree_do_not_spoil_the_optimistic_climb(nb201, make_parame
     assert torch.isfinite(found.alpha).all()
 
 
-def test_alpha_and_beta_have_their_own_learning_rates(tiny, make_parameters):
+def test_alpha_and_beta_have_their_own_learning_rates(
+    tiny: TinySpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     """The first update of AdamW is lr · sign of the gradient."""
     parameters = make_parameters(
         gradient={"epochs": 2, "o_epochs": 1, "t_epochs": 1, "weight_decay": 0.0}
@@ -275,7 +320,7 @@ def test_alpha_and_beta_have_their_own_learning_rates(tiny, make_parameters):
         assert float(moved.median()) == pytest.approx(lr, rel=1e-2)
 
 
-def test_turns(make_parameters):
+def test_turns(make_parameters: Callable[..., SearchParameters]) -> None:
     settings = make_parameters(gradient={"o_epochs": 2, "t_epochs": 1}).gradient
     assert [gradient._turn(epoch, settings, 3) for epoch in range(7)] == [0, 0, 1, 0, 0, 1, 0]
     assert [gradient._turn(epoch, settings, 0) for epoch in range(7)] == [0] * 7

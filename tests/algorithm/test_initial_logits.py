@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import qmc
 
 from optiproxy_nas.algorithm.gradient import initial_logits, latin_hypercube
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.spaces.base import SearchSpace
+from tiny_space import TinySpace
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
 
-def settings(make_parameters, **values):
+def settings(make_parameters: Callable[..., SearchParameters], **values: Any) -> Any:
     return make_parameters(gradient=values).gradient
 
 
 @pytest.mark.parametrize("groups", [1, 5, 20])
-def test_every_dimension_has_one_group_in_each_stratum(space, make_parameters, groups):
+def test_every_dimension_has_one_group_in_each_stratum(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters], groups: int
+) -> None:
     chosen = settings(make_parameters, groups=groups, lhs_lower=0.9, lhs_range=0.1)
     alpha, beta = initial_logits(space, chosen, seed=0, step=1)
     assert alpha.shape == (groups, space.num_nodes, len(space.operations))
@@ -30,7 +38,9 @@ def test_every_dimension_has_one_group_in_each_stratum(space, make_parameters, g
         assert sorted(dimension.tolist()) == list(range(groups))
 
 
-def test_values_lie_in_the_range(tiny, make_parameters):
+def test_values_lie_in_the_range(
+    tiny: TinySpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     chosen = settings(make_parameters, groups=20, lhs_lower=-2.0, lhs_range=3.0)
     alpha, beta = initial_logits(tiny, chosen, seed=0, step=1)
     assert alpha.min() >= -2
@@ -40,7 +50,9 @@ def test_values_lie_in_the_range(tiny, make_parameters):
     assert beta.std() > 0.5
 
 
-def test_groups_depend_on_seed_and_step_alone(space, make_parameters):
+def test_groups_depend_on_seed_and_step_alone(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     chosen = settings(make_parameters, groups=4)
     first, again = (initial_logits(space, chosen, 3, 2) for _ in range(2))
     assert all(map(torch.equal, first, again))
@@ -56,7 +68,13 @@ def test_groups_depend_on_seed_and_step_alone(space, make_parameters):
         ({"lhs_beta_range": 0.4}, -0.2, 0.2),
     ],
 )
-def test_beta_may_have_a_range_of_its_own(tiny, make_parameters, values, low, high):
+def test_beta_may_have_a_range_of_its_own(
+    tiny: TinySpace,
+    make_parameters: Callable[..., SearchParameters],
+    values: Any,
+    low: float,
+    high: float,
+) -> None:
     plain = settings(make_parameters, groups=20, lhs_lower=0.0, lhs_range=2.0)
     chosen = settings(make_parameters, groups=20, lhs_lower=0.0, lhs_range=2.0, **values)
     logits = initial_logits(tiny, chosen, seed=0, step=1)
@@ -67,7 +85,7 @@ def test_beta_may_have_a_range_of_its_own(tiny, make_parameters, values, low, hi
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 3), (10, 30), (7, 0)])
-def test_the_hypercube_is_that_of_scipy(count, width):
+def test_the_hypercube_is_that_of_scipy(count: int, width: int) -> None:
     found = latin_hypercube(count, width, np.random.default_rng(3).spawn(1)[0])
     expected = qmc.LatinHypercube(d=width, rng=np.random.default_rng(3)).random(count)
     assert np.array_equal(found, expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,24 +19,25 @@ from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.proxies.prior_mean import WEIGHTS, EarlierTrials, fit_prior, prior_means
 from optiproxy_nas.spaces import get_space
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 
-def worth(space, codes):
+def worth(space: Any, codes: Any) -> Any:
     return space.encode(codes).operations[..., 3].sum(1)
 
 
-def state_of(space, *signs, count=40):
+def state_of(space: Any, *signs: Any, count: int = 40) -> Any:
     codes = space.random(count, torch.Generator().manual_seed(5))
     values = worth(space, codes)
     return fit_prior(space, [EarlierTrials(codes, sign * values.unsqueeze(0)) for sign in signs])
 
 
 @pytest.fixture
-def parameters():
+def parameters() -> Any:
     return resolve_method({"space": "nb201", "method": "optiproxy", "seed": 0, "budget": 20})
 
 
-def test_trust_goes_from_the_belief_to_the_rank_correlation():
+def test_trust_goes_from_the_belief_to_the_rank_correlation() -> None:
     drawn = torch.randn(1, 200, generator=torch.Generator().manual_seed(0))
     beliefs = torch.tensor([0.8, 0.8, 0.8])
     means = torch.stack([drawn, -drawn, drawn.roll(1, 1)])
@@ -46,20 +49,20 @@ def test_trust_goes_from_the_belief_to_the_rank_correlation():
     assert last[2] < 0.25
 
 
-def test_unobserved_heads_have_the_belief():
+def test_unobserved_heads_have_the_belief() -> None:
     targets = torch.tensor([[1.0, 2.0, 3.0], [torch.nan] * 3])
     trust = trust_of(torch.ones(1, 2, 3), targets, torch.tensor([0.5]))
     assert trust[0, 1] == 0.5
 
 
-def test_runs_that_agree_count_once_and_useless_ones_not():
+def test_runs_that_agree_count_once_and_useless_ones_not() -> None:
     assert shares_of(torch.full((10, 1), 0.7)).sum() == pytest.approx(0.7)
     one = shares_of(torch.tensor([[0.9], [0.0], [0.0]])).flatten()
     assert one.tolist() == pytest.approx([0.9, 0, 0])
     assert shares_of(torch.zeros(3, 1)).sum() == 0
 
 
-def test_what_is_left_of_the_targets_and_the_means_are_the_targets(nb201):
+def test_what_is_left_of_the_targets_and_the_means_are_the_targets(nb201: NASBench201) -> None:
     codes = nb201.random(30, torch.Generator().manual_seed(1))
     targets = worth(nb201, codes).unsqueeze(0)
     guide, trust, left = weigh_prior(nb201, state_of(nb201, 1, -1), codes, targets)
@@ -70,7 +73,9 @@ def test_what_is_left_of_the_targets_and_the_means_are_the_targets(nb201):
     assert left.var() < targets.var()
 
 
-def test_a_part_of_the_initial_sample_is_what_earlier_runs_rank_best(nb201, parameters):
+def test_a_part_of_the_initial_sample_is_what_earlier_runs_rank_best(
+    nb201: NASBench201, parameters: Any
+) -> None:
     state = state_of(nb201, 1)
     cold = steps.initial_batch(nb201, parameters)
     warm = steps.initial_batch(nb201, parameters, prior=state)
@@ -85,8 +90,8 @@ def test_a_part_of_the_initial_sample_is_what_earlier_runs_rank_best(nb201, para
 
 
 def test_chosen_architectures_compute_other_functions_and_leave_out_what_is_taken(
-    nb201, parameters
-):
+    nb201: NASBench201, parameters: Any
+) -> None:
     arguments = (nb201, state_of(nb201, 1), 6, parameters.selection)
     chosen = choose_by_prior(*arguments, torch_generator(0, 0, "prior-sample"))
     assert len(set(nb201.canonical(chosen))) == 6
@@ -94,7 +99,7 @@ def test_chosen_architectures_compute_other_functions_and_leave_out_what_is_take
     assert not set(nb201.canonical(others)) & set(nb201.canonical(chosen))
 
 
-def test_the_list_is_scored_as_each_architecture_is(nb201, parameters):
+def test_the_list_is_scored_as_each_architecture_is(nb201: NASBench201, parameters: Any) -> None:
     state = state_of(nb201, 1, 0.5)
     codes = nb201.random(20, torch.Generator().manual_seed(3))
     targets = worth(nb201, codes).unsqueeze(0)
@@ -109,7 +114,7 @@ def test_the_list_is_scored_as_each_architecture_is(nb201, parameters):
     np.testing.assert_allclose(scores[rows], expected, atol=1e-4)
 
 
-def searched_by(prior, seed=3):
+def searched_by(prior: Any, seed: int = 3) -> Any:
     """The archive of a search for ``worth``, led by earlier trials of the given values."""
     space = get_space("nb201")
     codes = space.random(40, torch.Generator().manual_seed(5))
@@ -122,10 +127,11 @@ def searched_by(prior, seed=3):
     return opened.result().archive
 
 
-def test_where_earlier_runs_mislead_the_initial_sample_grows_to_that_of_a_search_without(nb201):
-    cold = steps.initial_batch(
-        nb201, resolve_method({"space": "nb201", "method": "optiproxy", "seed": 3, "budget": 14})
-    )
+def test_where_earlier_runs_mislead_the_initial_sample_grows_to_that_of_a_search_without(
+    nb201: NASBench201,
+) -> None:
+    alone: Any = resolve_method({"space": "nb201", "method": "optiproxy", "seed": 3, "budget": 14})
+    cold = steps.initial_batch(nb201, alone)
     misled, led = searched_by(lambda it: -it), searched_by(lambda it: it)
     assert set(misled["architecture"][2:11]) == set(cold["architecture"][:9])
     assert not set(misled["architecture"][11:]) & set(cold["architecture"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ numbers = st.one_of(
 
 
 @given(st.lists(st.tuples(numbers, numbers), max_size=25))
-def test_rank_correlations_are_those_of_scipy(pairs):
+def test_rank_correlations_are_those_of_scipy(pairs: Any) -> None:
     table = np.array(pairs).reshape(-1, 2)
     tau, rho = rank_correlations(*table.T)
     table = table[~np.isnan(table).any(axis=1)]
@@ -29,7 +31,7 @@ def test_rank_correlations_are_those_of_scipy(pairs):
 
 
 @pytest.mark.parametrize("second", [[1, 2, 3, 4, 5], [5, 4, 3, 2, 1]])
-def test_the_same_and_the_reverse_order_are_the_ends_of_the_range(second):
+def test_the_same_and_the_reverse_order_are_the_ends_of_the_range(second: Any) -> None:
     expected = 1 if second[0] == 1 else -1
     found = rank_correlations(np.arange(5.0), np.array(second, dtype=float))
     assert found == pytest.approx((expected, expected), abs=1e-12)

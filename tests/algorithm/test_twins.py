@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
 from optiproxy_nas import Choice, Space, search
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.twins import twin_spread, with_spread, with_twins
 from optiproxy_nas.proxies.targets import acquisition_score
+from optiproxy_nas.spaces.nb201 import NASBench201
+from tiny_space import TinySpace
 
-QUICK = {"gradient": {"epochs": 1, "groups": 2}}
+QUICK: dict[str, Any] = {"gradient": {"epochs": 1, "groups": 2}}
 
 
-def test_the_spread_starts_from_the_prior_and_follows_the_twins_in_the_archive():
+def test_the_spread_starts_from_the_prior_and_follows_the_twins_in_the_archive() -> None:
     assert twin_spread(["a", "b"], torch.tensor([1.0, 3.0]), prior=0.2) == pytest.approx(0.2)
     targets = torch.tensor([1.0, 3.0, 2.0, torch.nan])
     spread = twin_spread(["a", "b", "a", "c"], targets, prior=0.2)
@@ -23,7 +29,9 @@ def test_the_spread_starts_from_the_prior_and_follows_the_twins_in_the_archive()
     assert 0.9 < twin_spread(["a"] * 400, many, prior=5.0) < 1.1
 
 
-def test_a_twin_is_scored_by_the_mean_of_the_proxy_and_the_spread_of_twins(make_parameters):
+def test_a_twin_is_scored_by_the_mean_of_the_proxy_and_the_spread_of_twins(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     predictions = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
     changed = with_spread(predictions, [1], 0.5)
     assert torch.equal(changed[..., [0, 2]], predictions[..., [0, 2]])
@@ -39,7 +47,9 @@ def test_a_twin_is_scored_by_the_mean_of_the_proxy_and_the_spread_of_twins(make_
 
 
 @pytest.mark.parametrize("listed", [0, 20_000])
-def test_candidates_are_twins_of_the_best_and_nothing_taken(nb201, make_parameters, listed):
+def test_candidates_are_twins_of_the_best_and_nothing_taken(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters], listed: int
+) -> None:
     parameters = make_parameters(preset="default", selection={"twin_noise": 0.1, "listed": listed})
     first = steps.initial_batch(nb201, parameters)
     chain = nb201.from_string(
@@ -55,11 +65,11 @@ def test_candidates_are_twins_of_the_best_and_nothing_taken(nb201, make_paramete
         "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|nor_conv_3x3~1|nor_conv_1x1~2|"
     )
     weights, _ = steps.fit_proxy(nb201, archive, parameters, step=1)
-    proxy = steps.fitting.load_proxy(nb201, parameters.proxy, weights)
-    pool = steps.Pool(chain[:0], torch.empty(0, dtype=torch.int64), 0, 0, 1)
+    proxy = steps.fitting.load_proxy(nb201, parameters.proxy, weights)  # type: ignore[attr-defined]
+    pool = steps.Pool(chain[:0], torch.empty(0, dtype=torch.int64), 0, 0, 1)  # type: ignore[attr-defined]
 
-    def predict(codes):
-        return steps.fitting.predict(proxy, nb201.encode(codes))
+    def predict(codes: Any) -> Any:
+        return steps.fitting.predict(proxy, nb201.encode(codes))  # type: ignore[attr-defined]
 
     found, predictions = with_twins(nb201, pool, predict, archive, parameters)
     functions, known = nb201.canonical(found.codes), nb201.canonical(codes_of(nb201, archive))
@@ -78,15 +88,20 @@ def test_candidates_are_twins_of_the_best_and_nothing_taken(nb201, make_paramete
 
 
 @pytest.mark.heavy
-def test_the_share_of_twins_follows_their_noise(tiny):
+def test_the_share_of_twins_follows_their_noise(tiny: TinySpace) -> None:
     """Of 72 architectures, the twins of the best are queried where they differ much, else not."""
 
-    def worth(architecture):
-        a, b, input_b, a_b, a_output = tiny.canonical(tiny.from_string([architecture]))[0]
+    def worth(architecture: str) -> Any:
+        function: Any = tiny.canonical(tiny.from_string([architecture]))[0]
+        a, b, input_b, a_b, a_output = function
         return float(3 * (a == 1) + 2 * (b == 2) + input_b - a_b + 2 * a_output)
 
-    def repeats(noise):
-        settings = {"preset": "default", "selection": {"twin_noise": noise}, **QUICK}
+    def repeats(noise: Any) -> Any:
+        settings: dict[str, Any] = {
+            "preset": "default",
+            "selection": {"twin_noise": noise},
+            **QUICK,
+        }
         archive = search(space=tiny, evaluate=worth, budget=20, seed=1000, **settings).archive
         functions = tiny.canonical(codes_of(tiny, archive))
         return len(functions) - len(dict.fromkeys(functions))
@@ -94,7 +109,7 @@ def test_the_share_of_twins_follows_their_noise(tiny):
     assert repeats(0.0) == repeats(1e-3) < repeats(5.0)
 
 
-def test_a_search_without_twins_is_the_same_whatever_is_believed_of_them():
+def test_a_search_without_twins_is_the_same_whatever_is_believed_of_them() -> None:
     space = Space({"a": [1, 2, 3, 4], "b": Choice(["x", "y"]), "c": [1, 2, 3]}, name="no twins")
     archives = [
         search(

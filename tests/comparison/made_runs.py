@@ -19,6 +19,11 @@ def cell(number: int) -> str:
     return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
 
 
+def settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run by their dotted names, to be unpacked."""
+    return values
+
+
 def make_run(
     seed: int = 0,
     values: Any = (10.0, 30.0, 20.0, 40.0),

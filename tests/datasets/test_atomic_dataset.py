@@ -1,8 +1,12 @@
 """AtomicDataset: the whole file or nothing, and never a changed one."""
 
+from __future__ import annotations
+
 import errno
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,42 +17,42 @@ from optiproxy_nas.runs.atomic_files import digest_path, file_digest, write_atom
 from optiproxy_nas.runs.datasets import AtomicDataset
 
 
-class Bytes(AbstractDataset):
+class Bytes(AbstractDataset[Any, Any]):
     """Writes in two parts; ``between`` happens after the first."""
 
     between = staticmethod(lambda: None)
 
-    def __init__(self, *, filepath):
+    def __init__(self, *, filepath: Any) -> None:
         self._path = filepath
 
-    def load(self):
+    def load(self) -> Any:
         with open(self._path, "rb") as file:
             return file.read()
 
-    def save(self, data):
+    def save(self, data: Any) -> None:
         with open(self._path, "wb") as file:
             file.write(data[: len(data) // 2])
             file.flush()
             self.between()
             file.write(data[len(data) // 2 :])
 
-    def _describe(self):
+    def _describe(self) -> Any:
         return {}
 
 
-def dataset(path, version=None):
+def dataset(path: Path, version: Any = None) -> Any:
     return AtomicDataset(filepath=str(path), dataset={"type": Bytes}, version=version)
 
 
-def no_space():
+def no_space() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def die():
+def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def save_in_child(entry, data):
+def save_in_child(entry: Any, data: Any) -> Any:
     """Save in a forked process; the signal that ended it, or 0."""
     pid = os.fork()
     if pid == 0:
@@ -60,7 +64,7 @@ def save_in_child(entry, data):
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
-def test_round_trip(tmp_path):
+def test_round_trip(tmp_path: Path) -> None:
     entry = dataset(tmp_path / "a" / "b.bin")
     assert not entry.exists()
     assert entry.stored() is None
@@ -72,13 +76,13 @@ def test_round_trip(tmp_path):
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["b.bin", "b.bin.sha256"]
 
 
-def test_digest_file_is_that_of_sha256sum(tmp_path):
+def test_digest_file_is_that_of_sha256sum(tmp_path: Path) -> None:
     path = tmp_path / "b.bin"
     dataset(path).save(b"content")
     assert digest_path(path).read_text() == f"{file_digest(path)}  b.bin\n"
 
 
-def test_versions(tmp_path):
+def test_versions(tmp_path: Path) -> None:
     path = tmp_path / "b.bin"
     for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
         dataset(path, Version(None, version)).save(version.encode())
@@ -90,7 +94,7 @@ def test_versions(tmp_path):
     assert first.load() == b"2026-01-01T00.00.00.000Z"
 
 
-def test_any_kedro_dataset_can_be_wrapped(tmp_path):
+def test_any_kedro_dataset_can_be_wrapped(tmp_path: Path) -> None:
     entry = AtomicDataset(
         filepath=str(tmp_path / "t.parquet"), dataset={"type": "pandas.ParquetDataset"}
     )
@@ -101,7 +105,9 @@ def test_any_kedro_dataset_can_be_wrapped(tmp_path):
 
 
 @pytest.mark.parametrize("version", [None, Version(None, "2026-01-01T00.00.00.000Z")])
-def test_failed_save_leaves_nothing(tmp_path, monkeypatch, version):
+def test_failed_save_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: Any
+) -> None:
     entry = dataset(tmp_path / "b.bin", version)
     monkeypatch.setattr(Bytes, "between", staticmethod(no_space))
     with pytest.raises((OSError, DatasetError), match="No space left on device"):
@@ -112,7 +118,7 @@ def test_failed_save_leaves_nothing(tmp_path, monkeypatch, version):
         entry.load()
 
 
-def test_failed_save_keeps_what_was_there(tmp_path, monkeypatch):
+def test_failed_save_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = dataset(tmp_path / "b.bin")
     entry.save(b"content")
     monkeypatch.setattr(Bytes, "between", staticmethod(no_space))
@@ -121,7 +127,9 @@ def test_failed_save_keeps_what_was_there(tmp_path, monkeypatch):
     assert entry.load() == b"content"
 
 
-def test_no_room_for_the_digest_leaves_nothing(tmp_path, monkeypatch):
+def test_no_room_for_the_digest_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entry = dataset(tmp_path / "b.bin")
     monkeypatch.setattr("pathlib.Path.write_bytes", lambda *_: no_space())
     with pytest.raises((OSError, DatasetError), match="No space left on device"):
@@ -132,7 +140,9 @@ def test_no_room_for_the_digest_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("version", [None, Version(None, "2026-01-01T00.00.00.000Z")])
-def test_killed_while_writing(tmp_path, monkeypatch, version):
+def test_killed_while_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: Any
+) -> None:
     entry = dataset(tmp_path / "b.bin", version)
     monkeypatch.setattr(Bytes, "between", staticmethod(die))
     assert save_in_child(entry, b"content") == signal.SIGKILL
@@ -150,11 +160,11 @@ def test_killed_while_writing(tmp_path, monkeypatch, version):
 
 @pytest.mark.heavy
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_between_digest_and_rename(tmp_path, monkeypatch):
+def test_killed_between_digest_and_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = dataset(tmp_path / "b.bin")
     real = os.replace
 
-    def replace(source, target):
+    def replace(source: Any, target: Any) -> None:
         if str(target).endswith(".bin"):
             die()
         real(source, target)
@@ -170,7 +180,7 @@ def test_killed_between_digest_and_rename(tmp_path, monkeypatch):
     assert entry.load() == b"content"
 
 
-def test_edited_file_is_refused(tmp_path):
+def test_edited_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b.bin"
     entry = dataset(path)
     entry.save(b"content")
@@ -183,7 +193,7 @@ def test_edited_file_is_refused(tmp_path):
     assert "b.bin" in str(e.value)
 
 
-def test_file_without_digest_is_refused(tmp_path):
+def test_file_without_digest_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b.bin"
     entry = dataset(path)
     entry.save(b"content")
@@ -194,7 +204,7 @@ def test_file_without_digest_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"not a digest\n", b"\xd8 of no text"])
-def test_file_with_a_broken_digest_is_refused(tmp_path, content):
+def test_file_with_a_broken_digest_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "b.bin"
     entry = dataset(path)
     entry.save(b"content")
@@ -204,7 +214,7 @@ def test_file_with_a_broken_digest_is_refused(tmp_path, content):
         entry.load()
 
 
-def test_artifact_error_carries_its_facts(tmp_path):
+def test_artifact_error_carries_its_facts(tmp_path: Path) -> None:
     path = tmp_path / "b.bin"
     entry = dataset(path)
     entry.save(b"content")
@@ -213,13 +223,15 @@ def test_artifact_error_carries_its_facts(tmp_path):
     entry = dataset(path)
     with pytest.raises((ArtifactError, DatasetError)) as caught:
         entry.load()
-    error = caught.value
+    error: Any = caught.value
     while not isinstance(error, ArtifactError):
         error = error.__cause__
     assert error.data == {"path": str(path), "found": file_digest(path), "recorded": recorded}
 
 
-def test_write_atomically_leaves_old_or_new(tmp_path, monkeypatch):
+def test_write_atomically_leaves_old_or_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "m.json"
     write_atomically(path, b"old")
     monkeypatch.setattr(os, "replace", lambda *_: no_space())

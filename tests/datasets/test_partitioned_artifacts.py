@@ -13,7 +13,7 @@ from optiproxy_nas.core.errors import ArtifactError
 from optiproxy_nas.runs.datasets import PartitionedArtifacts
 
 
-def dataset(folder: Path, version: str = "2026-01-01T00.00.00.000Z") -> PartitionedArtifacts:
+def dataset(folder: Path, version: str = "2026-01-01T00.00.00.000Z") -> Any:
     entry: dict[str, Any] = {
         "type": PartitionedArtifacts,
         "dataset": {"type": "pandas.ParquetDataset"},

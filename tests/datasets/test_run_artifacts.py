@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kedro.framework.cli.utils import _split_params
@@ -17,14 +19,14 @@ from optiproxy_nas.runs.manifest import read_manifest
 
 
 def make(
-    reporting,
-    run_id,
-    created,
-    status="finished",
-    artifacts=("step_01.proxy",),
-    objective=None,
-    **parameters,
-):
+    reporting: Any,
+    run_id: str,
+    created: Any,
+    status: str = "finished",
+    artifacts: Any = ("step_01.proxy",),
+    objective: Any = None,
+    **parameters: Any,
+) -> None:
     (reporting / run_id).mkdir(parents=True)
     facts = {
         "run_id": run_id,
@@ -43,16 +45,16 @@ def make(
     (reporting / run_id / "manifest.json").write_text(json.dumps(facts))
 
 
-def raise_own(dataset):
+def raise_own(dataset: Any) -> None:
     """Load; Kedro wraps errors of a dataset."""
     try:
         dataset.load()
     except DatasetError as error:
-        raise error.__cause__ from None
+        raise error.__cause__ or error from None
 
 
 @pytest.fixture
-def reporting(tmp_path):
+def reporting(tmp_path: Path) -> Path:
     for day, name in enumerate("zyxwvu", start=1):
         make(tmp_path, name, f"2026-01-0{day}")
     make(tmp_path, "half", "2026-02-01", status="running")
@@ -62,13 +64,13 @@ def reporting(tmp_path):
     return tmp_path
 
 
-def test_the_latest_searches_that_hold_their_proxies_are_offered(reporting):
+def test_the_latest_searches_that_hold_their_proxies_are_offered(reporting: Path) -> None:
     assert diagnosable(reporting) == list("zyxwvu")
     with pytest.raises(ResumeError, match=r"The latest finished searches: y, x, w, v, u\.$"):
         raise_own(RunArtifacts("absent", str(reporting)))
 
 
-def test_the_latest_runs_come_last_in_the_list_of_an_unknown_one(reporting):
+def test_the_latest_runs_come_last_in_the_list_of_an_unknown_one(reporting: Path) -> None:
     for age, name in enumerate(("lean", "z", "half", "x", "v", "u")):
         path = reporting / name / "manifest.json"
         os.utime(path, (2e9 - age, 2e9 - age))
@@ -76,7 +78,7 @@ def test_the_latest_runs_come_last_in_the_list_of_an_unknown_one(reporting):
         read_manifest(reporting, "absent")
 
 
-def test_a_run_on_several_fidelities_is_refused_and_not_offered(tmp_path):
+def test_a_run_on_several_fidelities_is_refused_and_not_offered(tmp_path: Path) -> None:
     make(tmp_path, "low", "2026-01-01", objective={"name": "multi_fidelity"})
     bounds = {"name": "constrained", "constraints": ["latency_ms < 12"]}
     make(tmp_path, "bounded", "2026-01-02", objective=bounds)
@@ -97,7 +99,9 @@ SAME = {"space": "nb201", "benchmark": "nb201", "method": "optiproxy"}
         {"preset": "hardware", "objective": "constrained", "mode": "paper_weights"},
     ],
 )
-def test_the_command_for_a_run_that_kept_no_proxies_gives_its_search(tmp_path, own):
+def test_the_command_for_a_run_that_kept_no_proxies_gives_its_search(
+    tmp_path: Path, own: Any
+) -> None:
     """What the message says is typed as it stands: the same parameters, nothing else to set."""
     given = {"dataset": "cifar100", "source": "embedded", "seed": 3, "budget": 30}
     given |= {"preset": "default", **SAME, **own}
@@ -110,11 +114,14 @@ def test_the_command_for_a_run_that_kept_no_proxies_gives_its_search(tmp_path, o
         raise_own(RunArtifacts("lean", str(tmp_path)))
     command = shlex.split(caught.value.message.partition("diagnose that run: ")[2])
     assert command[:3] == ["kedro", "run", "--pipeline=nb201_search"]
-    typed = _split_params(None, None, command[3].removeprefix("--params="))
+    nothing: Any = None
+    typed = _split_params(nothing, nothing, command[3].removeprefix("--params="))
     assert resolve_method({**SAME, **typed}).model_dump() == parameters
 
 
-def test_a_run_on_several_fidelities_that_kept_no_proxies_is_not_to_be_repeated(tmp_path):
+def test_a_run_on_several_fidelities_that_kept_no_proxies_is_not_to_be_repeated(
+    tmp_path: Path,
+) -> None:
     objective = {"name": "multi_fidelity"}
     make(tmp_path, "lean", "2026-01-01", artifacts=("result.archive",), objective=objective)
     with pytest.raises(ParameterError, match="several fidelities"):

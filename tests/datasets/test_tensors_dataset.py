@@ -1,5 +1,10 @@
 """TensorsDataset and BytesDataset."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from kedro.io import DatasetError
@@ -9,7 +14,7 @@ from optiproxy_nas.runs.datasets import BytesDataset, TensorsDataset
 
 
 @pytest.fixture
-def tensors():
+def tensors() -> Any:
     generator = torch.Generator().manual_seed(0)
     return {
         "weight": torch.randn(3, 4, generator=generator),
@@ -20,7 +25,7 @@ def tensors():
     }
 
 
-def test_round_trip_keeps_values_types_and_shapes(tmp_path, tensors):
+def test_round_trip_keeps_values_types_and_shapes(tmp_path: Path, tensors: Any) -> None:
     entry = TensorsDataset(filepath=str(tmp_path / "t.safetensors"))
     entry.save(tensors)
     loaded = entry.load()
@@ -30,7 +35,7 @@ def test_round_trip_keeps_values_types_and_shapes(tmp_path, tensors):
         assert torch.equal(loaded[name], tensor)
 
 
-def test_equal_tensors_give_equal_bytes(tmp_path, tensors):
+def test_equal_tensors_give_equal_bytes(tmp_path: Path, tensors: Any) -> None:
     paths = [tmp_path / "a", tmp_path / "b"]
     for path, names in zip(paths, (list(tensors), list(tensors)[::-1]), strict=True):
         TensorsDataset(filepath=str(path)).save({name: tensors[name] for name in names})
@@ -38,7 +43,7 @@ def test_equal_tensors_give_equal_bytes(tmp_path, tensors):
 
 
 @pytest.mark.parametrize("keep", [0, 4, 50, -1])
-def test_truncated_file(tmp_path, tensors, keep):
+def test_truncated_file(tmp_path: Path, tensors: Any, keep: int) -> None:
     path = tmp_path / "t.safetensors"
     entry = TensorsDataset(filepath=str(path))
     entry.save(tensors)
@@ -48,14 +53,14 @@ def test_truncated_file(tmp_path, tensors, keep):
     assert "t.safetensors" in str(caught.value)
 
 
-def test_a_pickle_is_not_unpickled(tmp_path):
+def test_a_pickle_is_not_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     torch.save({"a": torch.ones(1)}, path)
     with pytest.raises((ArtifactError, DatasetError), match="not a readable tensor file"):
         TensorsDataset(filepath=str(path)).load()
 
 
-def test_bytes(tmp_path):
+def test_bytes(tmp_path: Path) -> None:
     entry = BytesDataset(filepath=str(tmp_path / "p.png"))
     assert not entry.exists()
     entry.save(b"\x89PNG")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import torch
 
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.budget import number_of_steps
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.nb201 import NB201
 from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
@@ -20,6 +23,7 @@ from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 CELLS = torch.tensor(list(product(range(5), repeat=6)))
 WORTH = np.array([0.0, 1.0, 3.0, 4.0, 0.5])  # of each operation, points
@@ -32,13 +36,15 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def run(make_parameters, nb201, table) -> SearchHistory:
+def run(
+    make_parameters: Callable[..., SearchParameters], nb201: NASBench201, table: pd.DataFrame
+) -> SearchHistory:
     """Five steps, run as the pipeline does, everything kept."""
     parameters = make_parameters(budget=33, selection={"batch": 5})
     values = table.set_index("architecture")[VALIDATION_ACCURACY]
 
     @batched
-    def evaluate(architectures):
+    def evaluate(architectures: Any) -> Any:
         return values.loc[list(architectures)].to_numpy()
 
     batch = steps.initial_batch(nb201, parameters)
@@ -61,5 +67,5 @@ def run(make_parameters, nb201, table) -> SearchHistory:
 
 
 @pytest.fixture(scope="session")
-def cells(nb201, run) -> Cells:
+def cells(nb201: NASBench201, run: SearchHistory) -> Cells:
     return cells_of(nb201, run)

@@ -1,44 +1,52 @@
 """Which cells a run is judged on: all of a table, some of a large one, random ones without one."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.diagnose import reference_cells as module
 from optiproxy_nas.report.diagnose.landscape import make_landscape
-from optiproxy_nas.report.diagnose.reference_cells import cells_of, probe_rows
+from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of, probe_rows
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 
 class NoTable:
     """The made-up table, of which nobody can have the whole."""
 
-    def __init__(self, benchmark):
+    def __init__(self, benchmark: Any) -> None:
         self._benchmark = benchmark
         self.target, self.metrics = benchmark.target, benchmark.metrics
         self.asked = 0
 
-    def query(self, architectures, metric, epochs=None):
+    def query(self, architectures: Any, metric: str, epochs: Any = None) -> Any:
         self.asked += len(architectures)
         return self._benchmark.query(architectures, metric, epochs)
 
-    def table(self, metrics):
+    def table(self, metrics: Any) -> None:
         return None
 
 
 @pytest.fixture
-def unlisted(run):
-    return run._replace(benchmark=NoTable(run.benchmark))
+def unlisted(run: SearchHistory) -> Any:
+    without: Any = NoTable(run.benchmark)
+    return run._replace(benchmark=without)
 
 
-def test_a_table_is_taken_whole(cells, table):
+def test_a_table_is_taken_whole(cells: Cells, table: pd.DataFrame) -> None:
     assert cells.complete
     assert cells.drawn == cells.total == len(cells.values) == len(table)
     assert cells.description == "All cells of the table"
 
 
 def test_of_a_large_table_some_are_drawn_and_the_best_and_the_queried_join(
-    nb201, run, cells, monkeypatch
-):
+    nb201: NASBench201, run: SearchHistory, cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "OF_TABLE", 300)
     some = cells_of(nb201, run)
     assert (some.drawn, some.total) == (300, 15_625)
@@ -57,7 +65,9 @@ def test_of_a_large_table_some_are_drawn_and_the_best_and_the_queried_join(
     assert (landscape.values[landscape.queries] == run.archive["value"]).all()
 
 
-def test_where_there_is_no_table_the_benchmark_is_asked(nb201, unlisted, monkeypatch):
+def test_where_there_is_no_table_the_benchmark_is_asked(
+    nb201: NASBench201, unlisted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "OF_SPACE", 200)
     some = cells_of(nb201, unlisted)
     assert some.total == 0
@@ -70,7 +80,9 @@ def test_where_there_is_no_table_the_benchmark_is_asked(nb201, unlisted, monkeyp
     assert landscape.drawn == some.drawn
 
 
-def test_the_draw_and_the_probe_do_not_depend_on_the_run(nb201, unlisted, monkeypatch):
+def test_the_draw_and_the_probe_do_not_depend_on_the_run(
+    nb201: NASBench201, unlisted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "OF_SPACE", 200)
     half = unlisted._replace(archive=unlisted.archive.head(8))
     some, fewer = cells_of(nb201, unlisted), cells_of(nb201, half)

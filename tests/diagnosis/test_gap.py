@@ -1,15 +1,20 @@
+from __future__ import annotations
+
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from optiproxy_nas.algorithm.archive import codes_of
+from optiproxy_nas.evaluation.finished_run import SearchHistory
 from optiproxy_nas.report.diagnose import proxy_gap as gap
-from optiproxy_nas.report.diagnose.reference_cells import probe_rows
+from optiproxy_nas.report.diagnose.reference_cells import Cells, probe_rows
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 
-def test_rank_agreement():
+def test_rank_agreement() -> None:
     values = np.arange(10.0)
     assert gap.rank_agreement(values, values) == pytest.approx(1)
     assert gap.rank_agreement(-values, values) == pytest.approx(-1)
@@ -21,7 +26,7 @@ def test_rank_agreement():
     assert math.isnan(gap.rank_agreement(values[:4], values[:4]))
 
 
-def test_the_top():
+def test_the_top() -> None:
     values = np.array([1.0, 5.0, 3.0, 5.0, 2.0])
     assert gap.top_rows(values, 0.4).tolist() == [1, 3]
     assert gap.top_rows(values, 0.01).tolist() == [1]
@@ -33,19 +38,23 @@ def test_the_top():
 
 
 @pytest.fixture(scope="module")
-def judged(nb201, run, cells):
+def judged(nb201: NASBench201, run: SearchHistory, cells: Cells) -> Any:
     return gap.judge(nb201, run, cells, 200)
 
 
-def test_todays_predictions_are_those_that_the_run_stored(nb201, run, judged):
+def test_todays_predictions_are_those_that_the_run_stored(
+    nb201: NASBench201, run: SearchHistory, judged: Any
+) -> None:
     assert gap.reproduction_error(run, judged) < 1e-4
     for step in run.steps:
         batch = run.archive[run.archive["step"] == step]
-        ours = gap.predict_at(nb201, run, step, codes_of(nb201, run.archive)[batch.index])
+        ours = gap.predict_at(nb201, run, step, codes_of(nb201, run.archive)[batch.index.tolist()])
         assert ours.value == pytest.approx(batch["predicted"].to_numpy(), abs=1e-4)
 
 
-def test_the_probe_is_fixed_and_holds_no_query(nb201, run, cells):
+def test_the_probe_is_fixed_and_holds_no_query(
+    nb201: NASBench201, run: SearchHistory, cells: Cells
+) -> None:
     rows = probe_rows(run, nb201, cells, 2000)
     queried = set(nb201.identify(codes_of(nb201, run.archive)))
     assert len(set(rows.tolist())) == len(rows) >= 2000 - len(queried)
@@ -55,13 +64,13 @@ def test_the_probe_is_fixed_and_holds_no_query(nb201, run, cells):
     assert [row for row in more if row in set(rows.tolist())] == rows.tolist()
 
 
-def test_the_archive_known_to_a_proxy_is_what_came_before(run, judged):
+def test_the_archive_known_to_a_proxy_is_what_came_before(run: SearchHistory, judged: Any) -> None:
     for step, rows in judged.archive.groupby("step"):
         assert rows["known"].sum() == 8 + 5 * (step - 1)
         assert rows["query"].tolist() == list(range(1, 34))
 
 
-def oracle(run, judged, sign):
+def oracle(run: Any, judged: Any, sign: Any) -> Any:
     """As if every proxy had known the truth, or its opposite."""
     archive = judged.archive.assign(
         predicted=judged.archive["value"], predicted_target=sign * judged.archive["value"]
@@ -69,7 +78,7 @@ def oracle(run, judged, sign):
     return judged._replace(archive=archive, probe=dict.fromkeys(run.steps, sign * judged.truth))
 
 
-def test_numbers_of_a_perfect_proxy_and_of_its_opposite(run, judged):
+def test_numbers_of_a_perfect_proxy_and_of_its_opposite(run: SearchHistory, judged: Any) -> None:
     perfect = gap.gap_table(run, oracle(run, judged, 1), 10, 0.1)
     assert perfect["probe_kendall_tau"].to_numpy() == pytest.approx(1)
     assert perfect["probe_top_kendall_tau"].to_numpy() == pytest.approx(1)
@@ -85,7 +94,7 @@ def test_numbers_of_a_perfect_proxy_and_of_its_opposite(run, judged):
     assert wrong["probe_regret"].to_numpy() == pytest.approx(np.ptp(judged.truth))
 
 
-def test_optimism_is_that_of_the_stored_predictions(run, judged):
+def test_optimism_is_that_of_the_stored_predictions(run: SearchHistory, judged: Any) -> None:
     shifted = run._replace(archive=run.archive.assign(predicted=run.archive["value"] + 0.5))
     found = gap.gap_table(shifted, judged, 10, 0.1)
     assert found["optimism"].to_numpy() == pytest.approx(0.5)
@@ -94,7 +103,9 @@ def test_optimism_is_that_of_the_stored_predictions(run, judged):
     assert found["recent_kendall_tau"].to_numpy() == pytest.approx(1)
 
 
-def test_measuring_twice_gives_the_same(nb201, run, cells, judged):
+def test_measuring_twice_gives_the_same(
+    nb201: NASBench201, run: SearchHistory, cells: Cells, judged: Any
+) -> None:
     again = gap.judge(nb201, run, cells, 200)
     pd.testing.assert_frame_equal(
         gap.gap_table(run, again, 10, 0.1), gap.gap_table(run, judged, 10, 0.1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from optiproxy_nas import sweeps
 from optiproxy_nas.core.errors import DataError
 
 
-def section(name, *rows):
+def section(name: str, *rows: Any) -> Any:
     return Section(
         name=name,
         title="T",
@@ -41,18 +43,18 @@ SECTIONS = [
 
 
 @pytest.fixture
-def sweep(monkeypatch):
+def sweep(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A sweep that runs nothing; what it was asked for, and what is to fail."""
     state = SimpleNamespace(asked=[], failed=[], regret={})
 
-    def resolve(project, blocks):
-        owners = {}
+    def resolve(project: Path, blocks: Any) -> Any:
+        owners: dict[Any, Any] = {}
         for index, block in enumerate(blocks):
             for point in points_of([block]):
                 owners.setdefault(run_id_of(point), []).append(index)
         return [SimpleNamespace(run_id=run_id, blocks=tuple(b)) for run_id, b in owners.items()]
 
-    def run_sweep(project, blocks, **options):
+    def run_sweep(project: Path, blocks: Any, **options: Any) -> Any:
         state.asked.append((blocks, options))
         points = {run_id_of(point): point for point in points_of(blocks)}
         ids = list(points)
@@ -76,7 +78,9 @@ def sweep(monkeypatch):
     return state
 
 
-def test_every_row_gets_its_own_searches_and_shared_ones_are_run_once(sweep, tmp_path):
+def test_every_row_gets_its_own_searches_and_shared_ones_are_run_once(
+    sweep: Any, tmp_path: Path
+) -> None:
     evidence = collect(tmp_path, SECTIONS, workers=3)
     ((_, options),) = sweep.asked  # one sweep for all
     assert options == {"workers": 3, "replace": True}
@@ -89,7 +93,7 @@ def test_every_row_gets_its_own_searches_and_shared_ones_are_run_once(sweep, tmp
     assert set(results["run_id"]) == set(runs["run_id"])
 
 
-def test_only_what_has_not_reached_the_optimum_is_extended(sweep, tmp_path):
+def test_only_what_has_not_reached_the_optimum_is_extended(sweep: Any, tmp_path: Path) -> None:
     sweep.regret = {1: 0.5}
     extended = Row(label="extended", seeds="0-2", blocks=SHORT, extend=280)
     sections = [section("one", extended, Row(label="not", seeds="0-2", blocks=SHORT))]
@@ -104,7 +108,7 @@ def test_only_what_has_not_reached_the_optimum_is_extended(sweep, tmp_path):
     assert dict(zip(runs["seed"], runs["budget"], strict=True)) == {0: 100, 1: 100, 2: 100}
 
 
-def test_of_several_bounds_only_the_open_ones_are_extended(sweep, tmp_path):
+def test_of_several_bounds_only_the_open_ones_are_extended(sweep: Any, tmp_path: Path) -> None:
     sweep.regret = {1: math.nan}  # nothing feasible was found: not settled
     bounds = {"objective.constraints": ["a < 1", "a < 2"]}
     row = Row(label="r", seeds="0-1", blocks=({**SHORT[0], **bounds},), extend=280)
@@ -116,18 +120,18 @@ def test_of_several_bounds_only_the_open_ones_are_extended(sweep, tmp_path):
     ]
 
 
-def test_no_table_is_made_of_a_part_of_the_searches(sweep, tmp_path):
+def test_no_table_is_made_of_a_part_of_the_searches(sweep: Any, tmp_path: Path) -> None:
     sweep.failed = [SimpleNamespace(run_id="m-s0", error="Out of luck.")]
     with pytest.raises(DataError, match=r"1 searches failed.*m-s0: Out of luck\.") as caught:
         collect(tmp_path, SECTIONS)
     assert caught.value.data["failed"] == ["m-s0"]
 
 
-def test_searches_are_counted_by_section_without_running_them(sweep, tmp_path):
+def test_searches_are_counted_by_section_without_running_them(sweep: Any, tmp_path: Path) -> None:
     assert count_searches(tmp_path, SECTIONS) == {"one": 2, "two": 4}
     assert sweep.asked == []
 
 
-def test_a_section_without_rows_runs_nothing(sweep, tmp_path):
+def test_a_section_without_rows_runs_nothing(sweep: Any, tmp_path: Path) -> None:
     assert collect(tmp_path, [section("none")]).members == {}
     assert sweep.asked == []

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import OPTIMA, synthetic
+from synthetic import OPTIMA, measured_of, synthetic
 from test_evidence_tables import rows_of
 
 from evidence import constrained_tables, table
 from evidence.figures import BoundPanel, by_bound, feasible_mean
-from evidence.measures import compare, measure
+from evidence.measures import compare
 from evidence.sections import Quoted, Row, Section
 from optiproxy_nas.report.curves import Curve
 from optiproxy_nas.report.statistics import Interval
@@ -21,7 +22,7 @@ LOOSE, TIGHT = "a_ms < 4", "a_ms < 2"
 NAN = math.nan
 
 
-def section_of(**facts):
+def section_of(**facts: Any) -> Any:
     values = {
         "name": "made",
         "title": "T",
@@ -49,7 +50,7 @@ def section_of(**facts):
     return Section(**{**values, **facts})
 
 
-def curve(point):
+def curve(point: Any) -> Any:
     """Under the tight bound ours finds nothing in seeds 0-2, theirs nothing in seeds 7-9."""
     tight, seed = point["objective.constraints"] == TIGHT, point["seed"]
     if point["method"] == "ours":
@@ -60,54 +61,54 @@ def curve(point):
 
 
 @pytest.fixture(scope="module")
-def made():
+def made() -> Any:
     section = section_of()
     return section, synthetic([section], curve)
 
 
-def test_a_mean_is_of_the_searches_that_found_something(made):
+def test_a_mean_is_of_the_searches_that_found_something(made: Any) -> None:
     section, evidence = made
     ours, theirs = (
-        measure(evidence, section, row, "cifar10", 6, objective=TIGHT) for row in section.rows
+        measured_of(evidence, section, row, "cifar10", 6, objective=TIGHT) for row in section.rows
     )
     assert (ours.nothing, ours.mean, ours.sd) == (3, 84.0, 0.0)
     assert len(ours.seeds) == 10
     assert np.isinf(ours.to_optimum).all()
     value, pairs = compare(ours, theirs)
     assert (pairs, value.mean) == (4, 9.0)  # seeds 3 to 6
-    at_3 = measure(evidence, section, section.rows[0], "cifar10", 3, objective=TIGHT)
+    at_3 = measured_of(evidence, section, section.rows[0], "cifar10", 3, objective=TIGHT)
     assert math.isnan(at_3.mean)
     assert at_3.interval == table.NONE
     assert at_3.at_optimum.startswith("0%")
 
 
-def test_the_noise_of_the_tables_is_no_difference():
+def test_the_noise_of_the_tables_is_no_difference() -> None:
     section = section_of()
 
-    def noisy(point):
+    def noisy(point: Any) -> Any:
         return [BEST - 5e-8 * (point["method"] == "ours") * (point["seed"] % 2)] * 6
 
     evidence = synthetic([section], noisy)
     one, other = (
-        measure(evidence, section, row, "cifar10", 6, objective=LOOSE) for row in section.rows
+        measured_of(evidence, section, row, "cifar10", 6, objective=LOOSE) for row in section.rows
     )
     assert one.to_optimum.tolist() == [1.0] * 10
     assert compare(one, other)[0].ties == 10
 
 
-def test_bounds_are_told_apart(made):
+def test_bounds_are_told_apart(made: Any) -> None:
     section, evidence = made
-    loose = measure(evidence, section, section.rows[0], "cifar10", 6, objective=LOOSE)
+    loose = measured_of(evidence, section, section.rows[0], "cifar10", 6, objective=LOOSE)
     assert loose.nothing == 0
     assert loose.to_optimum.tolist() == [4.0] * 10
 
 
 @pytest.fixture(scope="module")
-def rendered(made):
+def rendered(made: Any) -> Any:
     return constrained_tables.render(*made)
 
 
-def test_what_is_printed_beside_the_paper(rendered):
+def test_what_is_printed_beside_the_paper(rendered: Any) -> None:
     text = rendered.texts["made"]
     loose_6, loose_3, tight_6, tight_3 = rows_of(text)
     assert loose_6[:3] == [LOOSE, "6", "91.607"]
@@ -124,7 +125,7 @@ def test_what_is_printed_beside_the_paper(rendered):
     assert "at 3 queries, of 1 bounds: level 0; ahead 0; behind 0; above, not shown 1" in text
 
 
-def test_all_rows_differences_and_quoted_figures(rendered):
+def test_all_rows_differences_and_quoted_figures(rendered: Any) -> None:
     texts = rendered.texts
     assert set(texts) == {"made", "made-methods", "made-differences", "made-quoted"}
     assert len(rows_of(texts["made-methods"])) == 8
@@ -136,7 +137,7 @@ def test_all_rows_differences_and_quoted_figures(rendered):
     assert rows_of(texts["made-quoted"])[0][1:] == ["91.61", "85.00 ± 9.00"]
 
 
-def test_a_bound_is_called_by_its_label_however_it_is_written():
+def test_a_bound_is_called_by_its_label_however_it_is_written() -> None:
     common = {**section_of().common, "objective.constraints": " a_ms<2.0 ; b_mj >= 1"}
     assert constrained_tables.bounds_of(section_of(common=common)) == {
         "a_ms < 2; b_mj >= 1": "a_ms < 2; b_mj >= 1"
@@ -153,11 +154,11 @@ def test_a_bound_is_called_by_its_label_however_it_is_written():
         (-0.3, -0.5, -0.1, "behind"),
     ],
 )
-def test_relations_to_a_quoted_figure(mean, low, high, said):
+def test_relations_to_a_quoted_figure(mean: float, low: float, high: float, said: str) -> None:
     assert table.relation(mean, Interval(low, high)) == said
 
 
-def test_a_mean_line_begins_where_half_of_the_seeds_have_something():
+def test_a_mean_line_begins_where_half_of_the_seeds_have_something() -> None:
     curves = np.array([[NAN, 1.0, 1.0], [NAN, NAN, 3.0], [NAN, NAN, 5.0]])
     mean, error = feasible_mean(curves)
     assert np.isnan(mean[:2]).all()
@@ -166,7 +167,7 @@ def test_a_mean_line_begins_where_half_of_the_seeds_have_something():
     assert two[1] == 1.0  # one of two
 
 
-def test_the_figure_has_a_panel_a_bound(rendered):
+def test_the_figure_has_a_panel_a_bound(rendered: Any) -> None:
     figures = rendered.figures
     assert figures["made_best_so_far.png"].startswith(b"\x89PNG")
     panels = [BoundPanel(str(i), (Curve("a", np.ones((2, 3))),), 2.0) for i in range(4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ BEST = OPTIMA["cifar10"]
 NAN = math.nan
 
 
-def results_of(*seeds):
+def results_of(*seeds: Any) -> pd.DataFrame:
     """Rows of searches: a list of (cost, best) a seed."""
     return pd.DataFrame(
         [
@@ -41,7 +42,7 @@ LOW = results_of(
 )
 
 
-def test_values_are_read_by_epochs_spent():
+def test_values_are_read_by_epochs_spent() -> None:
     curves = epoch_curves(LOW, 500, 92.0)
     assert curves.budget == 500
     assert np.isnan(curves.at(0)).all()
@@ -53,7 +54,7 @@ def test_values_are_read_by_epochs_spent():
     assert curves.at_optimum(500) == 1
 
 
-def test_a_mean_is_undefined_while_a_seed_has_nothing():
+def test_a_mean_is_undefined_while_a_seed_has_nothing() -> None:
     curves = epoch_curves(LOW, 500, 92.0)
     assert curves.reach(80.0) == 224  # not 212, where one seed has 90 already
     assert curves.reach(90.5) == 224
@@ -61,7 +62,7 @@ def test_a_mean_is_undefined_while_a_seed_has_nothing():
     assert curves.reach(91.6) == math.inf
 
 
-def test_queries_with_full_training_count_their_epochs_and_the_horizon_cuts():
+def test_queries_with_full_training_count_their_epochs_and_the_horizon_cuts() -> None:
     plain = results_of([(1, 90.0), (1, 91.0), (1, 92.0)])
     curves = epoch_curves(plain, 500, 92.0, epochs_per_unit=200)
     assert curves.reach(91.0) == 400
@@ -71,7 +72,7 @@ def test_queries_with_full_training_count_their_epochs_and_the_horizon_cuts():
         epoch_curves(pd.concat([plain, plain]), 500, 92.0)
 
 
-def test_resamples_of_equal_seeds_agree_with_the_mean():
+def test_resamples_of_equal_seeds_agree_with_the_mean() -> None:
     one = [(12, NAN), (200, 90.0), (200, 92.0)]
     curves = epoch_curves(results_of(*[one] * 5), 500, 92.0)
     assert set(curves.resampled(91.0)) == {412.0}
@@ -81,14 +82,14 @@ def test_resamples_of_equal_seeds_agree_with_the_mean():
     assert reached == 0
 
 
-def test_half_of_the_resamples_of_two_seeds_hold_the_one_that_never_gets_there():
+def test_half_of_the_resamples_of_two_seeds_hold_the_one_that_never_gets_there() -> None:
     curves = epoch_curves(results_of([(100, 92.0)], [(100, 80.0)]), 500, 92.0)
     reached = np.isfinite(curves.resampled(90.0)).mean()
     assert reached == pytest.approx(0.25, abs=0.04)  # both draws are the first seed
 
 
 @given(st.lists(st.lists(st.floats(0, 100), min_size=3, max_size=3), min_size=1, max_size=5))
-def test_a_lower_level_is_never_reached_later(values):
+def test_a_lower_level_is_never_reached_later(values: Any) -> None:
     curves = EpochCurves(
         np.array([12.0, 24.0, 36.0]), np.maximum.accumulate(np.array(values), axis=1), 100.0
     )
@@ -96,7 +97,7 @@ def test_a_lower_level_is_never_reached_later(values):
     assert reached == sorted(reached)
 
 
-def section_of():
+def section_of() -> Any:
     return Section(
         name="made",
         title="T",
@@ -127,7 +128,7 @@ def section_of():
     )
 
 
-def curve(point):
+def curve(point: Any) -> Any:
     optimum = OPTIMA[point["dataset"]]
     if point["method"] == "full":
         return [80.0, 81.0, 82.0, 83.0, optimum]
@@ -135,23 +136,23 @@ def curve(point):
     return [NAN, 85.0 if optimum > 90 else 60.0, NAN, last]
 
 
-def costs(point):
+def costs(point: Any) -> Any:
     return [1] * 5 if point["method"] == "full" else [12, 200, 12, 200]
 
 
 @pytest.fixture(scope="module")
-def made():
+def made() -> Any:
     section = section_of()
     signal = Signal(place=1234, size=15625, spearman=0.9, spearman_top=0.25)
     return section, synthetic([section], curve, costs=costs, signal=lambda *_: signal)
 
 
 @pytest.fixture(scope="module")
-def rendered(made):
+def rendered(made: Any) -> Any:
     return fidelity_tables.render(*made)
 
 
-def test_epochs_to_the_level(rendered):
+def test_epochs_to_the_level(rendered: Any) -> None:
     rows = rows_of(rendered.texts["made"])
     assert rows[0] == [
         "CIFAR-10",
@@ -169,7 +170,7 @@ def test_epochs_to_the_level(rendered):
     assert rows[2][5] == "75% (30% to 95%)"
 
 
-def test_epochs_beside_the_paper(rendered):
+def test_epochs_beside_the_paper(rendered: Any) -> None:
     rows = rows_of(rendered.texts["made-paper"])
     assert [row[3:] for row in rows] == [
         ["424", "quoted: 500 (P low)", "0.85", "fewer"],
@@ -179,7 +180,7 @@ def test_epochs_beside_the_paper(rendered):
 
 
 @pytest.mark.heavy
-def test_the_frontier_says_where_there_is_no_mean(made, rendered):
+def test_the_frontier_says_where_there_is_no_mean(made: Any, rendered: Any) -> None:
     rows = rows_of(rendered.texts["made-frontier"])
     assert rows[0][2:] == ["85.000 ± 0.000", "91.607 ± 0.000", "–"]  # the search ends at 700
     assert rows[1][2:] == ["80.000 ± 0.000", "82.000 ± 0.000", "–"]
@@ -188,7 +189,7 @@ def test_the_frontier_says_where_there_is_no_mean(made, rendered):
     assert rows_of(text)[0][2] == "– (4 of 4 seeds have nothing)"
 
 
-def test_what_is_not_reached_is_explained(rendered):
+def test_what_is_not_reached_is_explained(rendered: Any) -> None:
     text = rendered.texts["made-why"]
     assert rows_of(text)[0] == ["CIFAR-10", "1,234 of 15,625", "0.90", "0.25"]
     assert "CIFAR-100: 73.49 is not reached in 600 epochs (> 700)." in text
@@ -196,15 +197,16 @@ def test_what_is_not_reached_is_explained(rendered):
     assert "CIFAR-10: " not in text
 
 
-def test_the_figure_is_drawn_and_repeats(made, rendered):
+def test_the_figure_is_drawn_and_repeats(made: Any, rendered: Any) -> None:
     one, again = rendered.figures, fidelity_tables.render(*made).figures
     assert one["made_epochs.png"].startswith(b"\x89PNG")
     assert one == again
 
 
-def test_the_signal_of_a_brief_training():
+def test_the_signal_of_a_brief_training() -> None:
     full = np.arange(300.0)
-    assert signal_of(full, full) == Signal(1, 300, pytest.approx(1.0), pytest.approx(1.0))
+    one: Any = pytest.approx(1.0)
+    assert signal_of(full, full) == Signal(1, 300, one, one)
     brief = full.copy()
     brief[200:] = brief[200:][::-1]  # the best hundred the wrong way round
     signal = signal_of(brief, full)
@@ -213,7 +215,7 @@ def test_the_signal_of_a_brief_training():
     assert 0.8 < signal.spearman < 1
 
 
-def test_rungs_are_read_at_equal_training():
+def test_rungs_are_read_at_equal_training() -> None:
     common = {"dataset": "cifar10", "source": "embedded"}
     section = section_of().model_copy(update={"common": common, "budgets": (100, 424, 600)})
     found = rungs.render(section, synthetic([section], curve, costs=costs)).texts["made"]

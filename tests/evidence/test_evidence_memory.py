@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,17 +28,19 @@ GROUP = {
 OPTIONS = {"groups": [GROUP], "seeds": 2}
 
 
-def test_no_search_learns_from_its_own_dataset():
-    cases = list(memory.cases(OPTIONS, 2))
+def test_no_search_learns_from_its_own_dataset() -> None:
+    cases = list(memory.cases(OPTIONS, 2))  # type: ignore[attr-defined]
     assert len(cases) == 2 * 3 * 3
     assert all(case.dataset not in case.way["from"] for case in cases)
     assert len({case.key for case in cases}) == len(cases)
 
 
-def test_each_search_is_run_once_and_tables_pair_seeds(tmp_path, monkeypatch):
+def test_each_search_is_run_once_and_tables_pair_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
 
-    def run(case):
+    def run(case: Any) -> Any:
         calls.append(case)
         _, optimum = memory_tasks.answers_of(GROUP, case.dataset)
         found = {"cold": 5, "others": 2, "next": 9}[case.way["label"]]
@@ -58,7 +62,9 @@ def test_each_search_is_run_once_and_tables_pair_seeds(tmp_path, monkeypatch):
     assert cold[10].strip() == "reference"
 
 
-def test_a_record_of_other_settings_is_searched_again(tmp_path, monkeypatch):
+def test_a_record_of_other_settings_is_searched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(memory, "run", lambda case: {"best": np.full(6, 50.0)})
     path = tmp_path / "searches.jsonl"
     memory.run_missing(path, OPTIONS, 1)
@@ -69,8 +75,8 @@ def test_a_record_of_other_settings_is_searched_again(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["negated", "shuffled"])
-def test_what_misleads_has_the_same_trials(how):
-    trials = memory.pd.DataFrame({"architecture": list("abcd"), "value": [1.0, 2.0, 3.0, 4.0]})
+def test_what_misleads_has_the_same_trials(how: str) -> None:
+    trials = memory.pd.DataFrame({"architecture": list("abcd"), "value": [1.0, 2.0, 3.0, 4.0]})  # type: ignore[attr-defined]
     spoilt = memory._spoilt(trials, how, 0)
     assert spoilt["architecture"].equals(trials["architecture"])
     assert not spoilt["value"].equals(trials["value"])

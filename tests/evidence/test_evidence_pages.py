@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from synthetic import synthetic
 
@@ -25,7 +28,7 @@ options: {figures: [best_so_far, run_lengths]}
 """
 
 
-def test_a_part_is_replaced_and_the_rest_kept():
+def test_a_part_is_replaced_and_the_rest_kept() -> None:
     assert replace_between(PAGE, "x", "\nnew\n") == PAGE.replace("old", "new")
     assert replace_between(replace_between(PAGE, "y", "1"), "y", "") == PAGE.replace(
         "<!-- y -->\n", "<!-- y -->\n\n"
@@ -41,12 +44,12 @@ def test_a_part_is_replaced_and_the_rest_kept():
         "<!-- x --><!-- x --><!-- end x -->",
     ],
 )
-def test_a_page_without_its_markers_is_refused(page):
+def test_a_page_without_its_markers_is_refused(page: str) -> None:
     with pytest.raises(DataError, match="<!-- x --> and <!-- end x -->"):
         replace_between(page, "x", "new")
 
 
-def test_nothing_is_written_if_one_marker_is_missing(tmp_path):
+def test_nothing_is_written_if_one_marker_is_missing(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(PAGE)
     with pytest.raises(DataError, match=r"page\.md"):
@@ -56,7 +59,7 @@ def test_nothing_is_written_if_one_marker_is_missing(tmp_path):
 
 
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path: Path) -> Path:
     """A project with one section and its page."""
     (tmp_path / "conf" / "base" / "evidence").mkdir(parents=True)
     (tmp_path / "conf" / "base" / "evidence" / "made.yml").write_text(SECTION)
@@ -66,10 +69,10 @@ def project(tmp_path):
     return tmp_path
 
 
-def gather(asked):
+def gather(asked: Any) -> Any:
     """Synthetic searches in the place of real ones; notes what was asked for."""
 
-    def run(project, sections, **options):
+    def run(project: Path, sections: Any, **options: Any) -> Any:
         asked.append((sections, options))
         return synthetic(sections, project=project)
 
@@ -77,8 +80,9 @@ def gather(asked):
 
 
 @pytest.mark.heavy
-def test_a_regeneration_writes_page_figures_and_interactive_page(project):
-    asked, said = [], []
+def test_a_regeneration_writes_page_figures_and_interactive_page(project: Path) -> None:
+    asked: list[Any] = []
+    said: list[Any] = []
     written = regenerate(project, choose(project), say=said.append, gather=gather(asked), workers=2)
     assert {path.relative_to(project).as_posix() for path in written} == {
         "docs/evidence/made.csv",
@@ -94,16 +98,16 @@ def test_a_regeneration_writes_page_figures_and_interactive_page(project):
 
 
 @pytest.mark.heavy
-def test_a_second_regeneration_changes_nothing(project):
+def test_a_second_regeneration_changes_nothing(project: Path) -> None:
     regenerate(project, choose(project), gather=gather([]))
     before = (project / "docs" / "page.md").read_bytes()
     regenerate(project, choose(project), gather=gather([]))
     assert (project / "docs" / "page.md").read_bytes() == before
 
 
-def test_a_smoke_run_never_touches_the_documents(project):
+def test_a_smoke_run_never_touches_the_documents(project: Path) -> None:
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-    asked = []
+    asked: list[Any] = []
     written = regenerate(project, choose(project, smoke=True), preview=SMOKE, gather=gather(asked))
     folder = project / "data" / "08_reporting" / "evidence_smoke"
     assert all(path.is_relative_to(folder) for path in written)
@@ -116,6 +120,6 @@ def test_a_smoke_run_never_touches_the_documents(project):
     assert {row.seeds for row in sections[0].rows} == {"0-1"}
 
 
-def test_fewer_seeds_on_request(project):
+def test_fewer_seeds_on_request(project: Path) -> None:
     (section,) = choose(project, seeds=3)
     assert {row.seeds for row in section.rows} == {"0-2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,14 @@ import torch
 from evidence.collect import Evidence
 from evidence.regenerate import choose
 from evidence.robustness import BROKEN, DISTORTIONS, Problem, distorted, regrets, render
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 REPOSITORY = Path(__file__).parents[2]
 VALUES = np.linspace(40, 91, 500)
 
 
 @pytest.mark.parametrize("kind", DISTORTIONS)
-def test_a_seed_has_one_distortion(kind):
+def test_a_seed_has_one_distortion(kind: Any) -> None:
     first = distorted(VALUES, kind, 0.5, 1000)
     assert np.isfinite(first).all()
     assert np.array_equal(first, distorted(VALUES, kind, 0.5, 1000))
@@ -28,13 +30,13 @@ def test_a_seed_has_one_distortion(kind):
         assert (np.diff(first) > 0).all()
 
 
-def test_a_share_is_broken():
+def test_a_share_is_broken() -> None:
     seen = distorted(VALUES, "broken", 0.1, 1000)
     assert 30 < (seen == BROKEN).sum() < 70
     assert np.array_equal(seen[seen != BROKEN], VALUES[seen != BROKEN])
 
 
-def test_the_regret_is_of_the_true_value_of_what_looks_best(nb201):
+def test_the_regret_is_of_the_true_value_of_what_looks_best(nb201: NASBench201) -> None:
     names = nb201.to_string(torch.cartesian_prod(*[torch.arange(5)] * 6))
     values = np.arange(len(names), dtype=np.float64)
     searched, arguments = Problem(names, values), {"method": "random_search"}
@@ -45,7 +47,7 @@ def test_the_regret_is_of_the_true_value_of_what_looks_best(nb201):
     assert turned[1] > true[0] > true[2]
 
 
-def test_the_section_in_miniature():
+def test_the_section_in_miniature() -> None:
     (section,) = choose(REPOSITORY, ["robustness"], smoke=True)
     (text,) = render(section, Evidence(pd.DataFrame(), pd.DataFrame(), {})).texts.values()
     lines = text.splitlines()

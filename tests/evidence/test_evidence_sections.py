@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic import points_of, run_id_of
@@ -31,12 +32,12 @@ rows:
 """
 
 
-def write(folder, text, name="one.yml"):
+def write(folder: Path, text: str, name: str = "one.yml") -> Any:
     (folder / name).write_text(text)
     return folder
 
 
-def test_a_row_is_common_then_its_own_then_seeds(tmp_path):
+def test_a_row_is_common_then_its_own_then_seeds(tmp_path: Path) -> None:
     (section,) = load_sections(write(tmp_path, SECTION))
     first, second = section.blocks(section.rows[0])
     assert first == {
@@ -64,7 +65,9 @@ def test_a_row_is_common_then_its_own_then_seeds(tmp_path):
         (SECTION, "- a list", "one.yml"),
     ],
 )
-def test_a_file_that_is_no_section_is_named(tmp_path, old, new, message):
+def test_a_file_that_is_no_section_is_named(
+    tmp_path: Path, old: Any, new: str, message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         load_sections(write(tmp_path, SECTION.replace(old, new)))
 
@@ -91,7 +94,9 @@ def test_a_file_that_is_no_section_is_named(tmp_path, old, new, message):
         (SECTION + "name: x\n", ["'name' is that of the file"]),
     ],
 )
-def test_what_is_wrong_in_a_file_is_told_on_a_line_a_field(tmp_path, text, lines):
+def test_what_is_wrong_in_a_file_is_told_on_a_line_a_field(
+    tmp_path: Path, text: Any, lines: Any
+) -> None:
     with pytest.raises(DataError) as caught:
         load_sections(write(tmp_path, text))
     first, *others = caught.value.message.splitlines()
@@ -100,7 +105,7 @@ def test_what_is_wrong_in_a_file_is_told_on_a_line_a_field(tmp_path, text, lines
     assert all(other.startswith(line) for other, line in zip(others, lines, strict=True)), others
 
 
-def test_unknown_sections_are_refused_with_the_nearest(tmp_path):
+def test_unknown_sections_are_refused_with_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, SECTION)
     with pytest.raises(UnknownNameError) as caught:
         load_sections(tmp_path, ["onne"])
@@ -109,14 +114,14 @@ def test_unknown_sections_are_refused_with_the_nearest(tmp_path):
         load_sections(tmp_path / "nothing")
 
 
-def test_sections_come_in_their_order(tmp_path):
+def test_sections_come_in_their_order(tmp_path: Path) -> None:
     write(tmp_path, SECTION.replace("order: 1", "order: 9"), "a.yml")
     write(tmp_path, SECTION, "b.yml")
     assert [section.name for section in load_sections(tmp_path)] == ["b", "a"]
     assert [section.name for section in load_sections(tmp_path, ["a", "a"])] == ["a"]
 
 
-def test_a_section_on_request_is_done_only_where_it_is_named(tmp_path):
+def test_a_section_on_request_is_done_only_where_it_is_named(tmp_path: Path) -> None:
     folder = tmp_path / SECTIONS
     folder.mkdir(parents=True)
     write(folder, SECTION)
@@ -126,13 +131,13 @@ def test_a_section_on_request_is_done_only_where_it_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("section", ALL, ids=lambda section: section.name)
-def test_reported_seeds_are_those_that_nothing_was_tuned_on(section):
+def test_reported_seeds_are_those_that_nothing_was_tuned_on(section: Any) -> None:
     assert {seed for row in section.rows for seed in row.seed_list()} <= set(range(100))
     assert callable(RENDERERS.load(section.render))
 
 
 @pytest.mark.parametrize("section", ALL, ids=lambda section: section.name)
-def test_every_row_is_long_enough_for_a_budget_that_is_read(section):
+def test_every_row_is_long_enough_for_a_budget_that_is_read(section: Any) -> None:
     for row in section.rows:
         blocks = section.blocks(row)
         if "full_epochs" in section.options:  # budgets are epochs, and plain searches train fully
@@ -143,7 +148,7 @@ def test_every_row_is_long_enough_for_a_budget_that_is_read(section):
         assert min(section.budgets) <= max(block["budget"] for block in blocks) <= 280
 
 
-def test_kedro_does_not_take_the_sections_for_parameters():
+def test_kedro_does_not_take_the_sections_for_parameters() -> None:
     from kedro.config import OmegaConfigLoader
 
     loader = OmegaConfigLoader(
@@ -154,7 +159,9 @@ def test_kedro_does_not_take_the_sections_for_parameters():
     assert not {"rows", "render"} & set(loader["parameters"])
 
 
-def test_a_miniature_has_the_first_rows_of_each_group_on_few_seeds(monkeypatch):
+def test_a_miniature_has_the_first_rows_of_each_group_on_few_seeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OPTIPROXY_DATA_DIR", "/data")
     always = [section for section in ALL if not section.on_request]
     for whole, small in zip(always, choose(REPOSITORY, smoke=True), strict=True):
@@ -175,23 +182,25 @@ def test_a_miniature_has_the_first_rows_of_each_group_on_few_seeds(monkeypatch):
                     assert block["fit.epochs"] == 2
 
 
-def test_what_the_embedded_table_cannot_serve_is_left_out_with_the_reason(monkeypatch, tmp_path):
+def test_what_the_embedded_table_cannot_serve_is_left_out_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("OPTIPROXY_DATA_DIR", raising=False)
     (small,) = choose(REPOSITORY, ["low_fidelity"], smoke=True)
     assert small.rows == ()
-    said = []
+    said: list[Any] = []
     assert regenerate(tmp_path, [small], preview=SMOKE, say=said.append) == []
     assert said == [f"low_fidelity: left out: {small.options['left_out']}."]
     assert "OPTIPROXY_DATA_DIR" in said[0]
 
 
-def test_bounds_of_the_embedded_table_stand_in_for_devices():
+def test_bounds_of_the_embedded_table_stand_in_for_devices() -> None:
     (small,) = choose(REPOSITORY, ["hardware"], smoke=True)
     assert all("latency_ms <" in label for label in bounds_of(small))
     assert not set(bounds_of(small)) & set(small.options["names"])
 
 
-def test_the_twelve_bounds_have_names_and_figures_of_the_paper():
+def test_the_twelve_bounds_have_names_and_figures_of_the_paper() -> None:
     (section,) = load_sections(REPOSITORY / SECTIONS, ["hardware"])
     bounds = bounds_of(section)
     assert len(bounds) == 12
@@ -200,7 +209,7 @@ def test_the_twelve_bounds_have_names_and_figures_of_the_paper():
     assert all(set(quote.sd) <= set(bounds) for quote in section.quoted)
 
 
-def test_full_trainings_are_the_searches_of_table_1():
+def test_full_trainings_are_the_searches_of_table_1() -> None:
     table1, low = load_sections(REPOSITORY / SECTIONS, ["table1", "low_fidelity"])
     known = [points_of(table1.blocks(row)) for row in table1.rows]
     ids = {run_id_of(point) for points in known for point in points}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
+
 from evidence import stopping
 from evidence.stopping import Stop
 from optiproxy_nas import search
@@ -14,10 +19,10 @@ QUICK = {
 }
 
 
-def test_searches_are_kept_and_counted(tmp_path, monkeypatch):
+def test_searches_are_kept_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = []
 
-    def stops_of(arguments, seed, budget, confidence, epsilons):
+    def stops_of(arguments: Any, seed: int, budget: int, confidence: Any, epsilons: Any) -> Any:
         runs.append(seed)
         return [Stop(60 + seed, 0.3, True), Stop(100, 0.0, False)]
 
@@ -32,7 +37,9 @@ def test_searches_are_kept_and_counted(tmp_path, monkeypatch):
     assert found["a table", 0.4] == [Stop(100, 0.0, False)] * 2
 
 
-def test_lines_are_of_the_rule_and_the_presets_that_made_them(tmp_path, monkeypatch):
+def test_lines_are_of_the_rule_and_the_presets_that_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entry = {"label": "a table", "group": "g", "seeds": 1, "epsilons": [0.2], "search": {}}
     options = {"budget": 100, "confidence": 0.95, "first_seed": 10, "tables": [entry]}
     path, digests = tmp_path / "searches.jsonl", []
@@ -45,8 +52,8 @@ def test_lines_are_of_the_rule_and_the_presets_that_made_them(tmp_path, monkeypa
     assert digests[0] != digests[1]
 
 
-def test_it_stops_where_a_search_with_the_rule_does():
-    arguments = {"dataset": "cifar10", "initial_samples": 6, **QUICK}
+def test_it_stops_where_a_search_with_the_rule_does() -> None:
+    arguments: dict[str, Any] = {"dataset": "cifar10", "initial_samples": 6, **QUICK}
     (stop,) = stopping.stops_of(arguments, 0, 40, 0.8, [20.0])
     found = search(budget=40, seed=0, stop_regret={"epsilon": 20.0, "confidence": 0.8}, **arguments)
     assert stop.early

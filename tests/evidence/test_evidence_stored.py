@@ -6,13 +6,14 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import OPTIMA, synthetic
+from synthetic import OPTIMA, measured_of, synthetic
 
 from evidence import comparison, constrained_tables, variants
-from evidence.measures import EARLY, alarms, early, measure
+from evidence.measures import EARLY, alarms, early
 from evidence.pages import text_between
 from evidence.regenerate import SECTIONS, choose, regenerate_from_stored, render_stored, texts_of
 from evidence.sections import Row, Section, load_sections
@@ -23,7 +24,7 @@ REPOSITORY = Path(__file__).parents[2]
 BEST = OPTIMA["cifar10"]
 
 
-def curve(point):
+def curve(point: Any) -> Any:
     """Ours is better; in seed 1 nothing is eligible at first, and seed 2 ends at the optimum."""
     rng = np.random.default_rng([point["seed"], len(point["method"])])
     values = BEST - rng.exponential(2.0, point["budget"]) * (1 if point["method"] == "ours" else 2)
@@ -32,7 +33,7 @@ def curve(point):
     return values.tolist()
 
 
-def section_of(render="comparison", methods=("ours", "theirs"), **facts):
+def section_of(render: str = "comparison", methods: Any = ("ours", "theirs"), **facts: Any) -> Any:
     rows = tuple(
         Row(label=f'the "{method}", again', seeds="0-3", blocks=({"method": method},))
         for method in methods
@@ -48,24 +49,24 @@ def section_of(render="comparison", methods=("ours", "theirs"), **facts):
     return Section(name="made", render=render, **{**base, **facts})
 
 
-def told(source, dataset, metrics, architectures):
+def told(source: Any, dataset: Any, metrics: Any, architectures: Any) -> Any:
     return {metrics[0]: [90 + float(a.split()[1]) / 7 for a in architectures]}
 
 
-def both(section, evidence):
+def both(section: Any, evidence: Any) -> Any:
     """The evidence, and what is left of it in the section's file."""
     return evidence, from_text(section, to_text(section, evidence), Path())
 
 
 @pytest.mark.parametrize("figures", [[], ["best_so_far", "run_lengths"]])
-def test_a_comparison_of_the_file_is_that_of_the_searches(figures):
+def test_a_comparison_of_the_file_is_that_of_the_searches(figures: Any) -> None:
     section = section_of(options={"figures": figures})
     searched, stored = both(section, synthetic([section], curve, told=told))
     assert "test accuracy" in comparison.render(section, stored).texts["made"]
     assert comparison.render(section, stored) == comparison.render(section, searched)
 
 
-def test_so_are_variants_and_what_was_counted_of_settings():
+def test_so_are_variants_and_what_was_counted_of_settings() -> None:
     section = section_of("variants", options={"markers": {"": "made"}})
     searched, stored = both(section, synthetic([section], curve))
     assert variants.render(section, stored) == variants.render(section, searched)
@@ -75,7 +76,7 @@ def test_so_are_variants_and_what_was_counted_of_settings():
     )
 
 
-def test_so_are_searches_under_bounds_of_which_some_find_nothing_at_first():
+def test_so_are_searches_under_bounds_of_which_some_find_nothing_at_first() -> None:
     bounds = {"objective.constraints": ["a < 1", "a < 2"], "dataset": "cifar10"}
     section = section_of(
         "constrained",
@@ -87,7 +88,7 @@ def test_so_are_searches_under_bounds_of_which_some_find_nothing_at_first():
     assert rendered == constrained_tables.render(section, searched)
 
 
-def test_what_is_spent_is_kept_where_it_is_not_the_number_of_queries():
+def test_what_is_spent_is_kept_where_it_is_not_the_number_of_queries() -> None:
     section = section_of(options={"full_epochs": 200})
     costs = np.array([12, 200] * 20)
     searched, stored = both(section, synthetic([section], curve, costs=lambda point: costs))
@@ -99,7 +100,7 @@ def test_what_is_spent_is_kept_where_it_is_not_the_number_of_queries():
             assert line.spent in same.to_numpy()
 
 
-def test_a_line_says_what_a_reader_looks_for():
+def test_a_line_says_what_a_reader_looks_for() -> None:
     section = section_of()
     text = to_text(section, synthetic([section], curve, told=told))
     head, *lines = text.splitlines()
@@ -112,11 +113,11 @@ def test_a_line_says_what_a_reader_looks_for():
     assert of_seed_2.split(" ")[-1].startswith("21:91.607:")  # no improvement after it
 
 
-def test_early_regrets_are_those_of_the_curve():
+def test_early_regrets_are_those_of_the_curve() -> None:
     section = section_of()
     evidence = synthetic([section], curve)
     text = early(evidence, section, section.rows[0], "cifar10")
-    found = [measure(evidence, section, section.rows[0], "cifar10", n) for n in (10, 20, 30)]
+    found = [measured_of(evidence, section, section.rows[0], "cifar10", n) for n in (10, 20, 30)]
     assert text == " / ".join(f"{BEST - one.best.mean():.3f}" for one in found)
     unknown = replace(evidence, runs=evidence.runs.assign(optimum=math.nan))
     text = early(unknown, section, section.rows[0], "cifar10")
@@ -135,7 +136,7 @@ def test_early_regrets_are_those_of_the_curve():
         (r" 21:91\.607", " twenty:91.607", "no search"),
     ],
 )
-def test_a_file_that_was_edited_is_refused(old, new, why):
+def test_a_file_that_was_edited_is_refused(old: str, new: str, why: str) -> None:
     section = section_of()
     text = to_text(section, synthetic([section], curve, told=told))
     edited = re.sub(old, new, text, flags=re.MULTILINE)
@@ -145,8 +146,8 @@ def test_a_file_that_was_edited_is_refused(old, new, why):
     assert "kedro evidence made" in caught.value.message
 
 
-def test_sections_without_a_file_are_left_out_with_the_reason(tmp_path):
-    said = []
+def test_sections_without_a_file_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    said: list[Any] = []
     assert regenerate_from_stored(tmp_path, choose(REPOSITORY), said.append) == []
     reasons = {line.partition(":")[0]: line for line in said}
     assert "docs/evidence/table1.csv" in reasons["table1"]
@@ -161,7 +162,7 @@ KEPT = [
 
 
 @pytest.mark.parametrize("section", KEPT, ids=lambda section: section.name)
-def test_the_page_is_what_its_file_gives(section):
+def test_the_page_is_what_its_file_gives(section: Any) -> None:
     plain = section.model_copy(update={"options": {**section.options, "figures": []}})
     try:
         evidence, rendered = render_stored(REPOSITORY, plain)
@@ -174,14 +175,14 @@ def test_the_page_is_what_its_file_gives(section):
         assert text_between(page, marker).strip() == text.strip(), marker
 
 
-def test_every_file_is_of_a_section_and_small():
+def test_every_file_is_of_a_section_and_small() -> None:
     files = sorted((REPOSITORY / STORED).glob("*"))
     sections = load_sections(REPOSITORY / SECTIONS)
     assert set(files) <= {stored_path(REPOSITORY, section) for section in sections}
     assert all(path.stat().st_size < 1_000_000 for path in files)
 
 
-def test_who_was_warned_is_told_of_methods_with_a_proxy():
+def test_who_was_warned_is_told_of_methods_with_a_proxy() -> None:
     section = section_of()
     evidence = synthetic([section], curve)
     assert alarms(evidence, section, section.rows[0], "cifar10") == ["–", "–"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ SPACE = Space(
 )
 
 
-def measure(architecture: dict[str, object]) -> dict[str, float]:
+def measure(architecture: Mapping[str, Any]) -> dict[str, float]:
     size = float(architecture.get("width", 4)) * float(architecture["depth"])
     return {"value": size + (architecture["kind"] == "b"), "size": size}
 
@@ -60,7 +62,7 @@ def test_regret_is_0_at_the_best_and_1_at_the_median_within_the_bounds() -> None
 
 
 def _choices() -> dict[str, Choice]:
-    space = tables.get_space("hpobench")
+    space = tables.get_space("hpobench")  # type: ignore[attr-defined]
     assert isinstance(space, Space)
     return space.choices
 

@@ -6,15 +6,16 @@ import json
 import math
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import OPTIMA, run_id_of, synthetic
+from synthetic import OPTIMA, measured_of, run_id_of, synthetic
 
 from evidence import comparison, table, variants
 from evidence.collect import Evidence, settings_digest
 from evidence.comparison import render
-from evidence.measures import compare, measure
+from evidence.measures import compare
 from evidence.sections import Quoted, Row, Section
 from optiproxy_nas.core.errors import UnknownNameError
 from optiproxy_nas.report.statistics import Interval, PairedDifference
@@ -22,7 +23,7 @@ from optiproxy_nas.report.statistics import Interval, PairedDifference
 BEST = OPTIMA["cifar10"]
 
 
-def section_of(render="comparison", **facts):
+def section_of(render: str = "comparison", **facts: Any) -> Any:
     rows = (
         Row(label="ours", seeds="0-9", blocks=({"method": "ours"},)),
         Row(label="theirs", seeds="0-9", blocks=({"method": "theirs"},)),
@@ -33,7 +34,7 @@ def section_of(render="comparison", **facts):
     return Section(name="made", render=render, **{**base, **facts})
 
 
-def curve(point):
+def curve(point: Any) -> Any:
     """Ours finds the optimum at query 4 in all seeds, at 2 in seeds 0-4; theirs never."""
     if point["method"] == "theirs":
         return [80.0, 85.0, 90.0, 90.0, 90.0, 91.0]
@@ -41,11 +42,11 @@ def curve(point):
     return [80.0, BEST if early else 86.0, 90.0, BEST, 50.0, 50.0]
 
 
-def cells(line):
+def cells(line: str) -> Any:
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def rows_of(text):
+def rows_of(text: str) -> Any:
     """Body rows of all Markdown tables in a text."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     body = [line for line in lines if not set(line) <= set("|- ")]
@@ -56,25 +57,25 @@ def rows_of(text):
 
 
 @pytest.fixture(scope="module")
-def made():
+def made() -> Any:
     section = section_of()
     return section, synthetic([section], curve)
 
 
-def test_a_curve_is_read_at_the_number_of_queries_asked_for(made):
+def test_a_curve_is_read_at_the_number_of_queries_asked_for(made: Any) -> None:
     section, evidence = made
-    at_3 = measure(evidence, section, section.rows[0], "cifar10", 3)
-    at_6 = measure(evidence, section, section.rows[0], "cifar10", 6)
+    at_3 = measured_of(evidence, section, section.rows[0], "cifar10", 3)
+    at_6 = measured_of(evidence, section, section.rows[0], "cifar10", 6)
     assert at_3.best.tolist() == [BEST] * 5 + [90.0] * 5
     assert at_3.regret == pytest.approx((BEST - 90.0) / 2)
     assert at_3.to_optimum.tolist() == [2] * 5 + [math.inf] * 5
     assert at_6.regret == 0
     assert at_6.to_optimum.tolist() == [2] * 5 + [4] * 5
-    assert measure(evidence, section, section.rows[0], "cifar10", 7) is None
-    assert measure(evidence, section, section.rows[0], "cifar100", 3) is None
+    assert measured_of(evidence, section, section.rows[0], "cifar10", 7) is None
+    assert measured_of(evidence, section, section.rows[0], "cifar100", 3) is None
 
 
-def test_settled_searches_and_extended_ones_read_as_if_all_had_gone_on():
+def test_settled_searches_and_extended_ones_read_as_if_all_had_gone_on() -> None:
     """Short where the optimum was reached by then, long where not: the same cells as all long."""
     section = section_of()
     whole = Row(label="whole", seeds="0-9", blocks=({"method": "ours"},))
@@ -108,41 +109,41 @@ def test_settled_searches_and_extended_ones_read_as_if_all_had_gone_on():
     )
     assert set(short.values()) == ids
     for budget in (3, 4, 6):
-        one = measure(evidence, section, whole, "cifar10", budget, told=["test_accuracy"])
-        two = measure(mixed, section, spared, "cifar10", budget, told=["test_accuracy"])
+        one = measured_of(evidence, section, whole, "cifar10", budget, told=["test_accuracy"])
+        two = measured_of(mixed, section, spared, "cifar10", budget, told=["test_accuracy"])
         assert one.cells(["test_accuracy"]) == two.cells(["test_accuracy"])
         assert one.curves.tolist() == two.curves.tolist()
-    assert measure(mixed, section, spared, "cifar10", 7) is None
+    assert measured_of(mixed, section, spared, "cifar10", 7) is None
 
 
-def seed_of(run_id):
+def seed_of(run_id: str) -> Any:
     return json.loads(run_id)["seed"]
 
 
-def test_metrics_are_told_of_the_architecture_chosen_by_then(made):
+def test_metrics_are_told_of_the_architecture_chosen_by_then(made: Any) -> None:
     section, _ = made
     asked = []
 
-    def table_of(source, dataset, metrics, architectures):
+    def table_of(source: Any, dataset: Any, metrics: Any, architectures: Any) -> Any:
         asked.append((source, dataset, metrics, architectures))
         return {metric: [float(a.split()[1]) for a in architectures] for metric in metrics}
 
     evidence = synthetic([section], curve, told=table_of)
     names = ["test_accuracy", "validation_accuracy"]  # the latter was searched for
-    measured = measure(evidence, section, section.rows[0], "cifar10", 3, told=names)
+    measured = measured_of(evidence, section, section.rows[0], "cifar10", 3, told=names)
     assert asked == [("v1_0", "cifar10", names[:1], ["cell 2"] * 5 + ["cell 3"] * 5)]
     assert {name: values.tolist() for name, values in measured.told.items()} == {
         "test_accuracy": [2.0] * 5 + [3.0] * 5
     }
 
 
-def test_an_unknown_figure_is_named_with_the_nearest():
+def test_an_unknown_figure_is_named_with_the_nearest() -> None:
     section = section_of(options={"figures": ["run_length"]})
     with pytest.raises(UnknownNameError, match=r"figure of section 'made'.*'run_lengths'"):
         render(section, synthetic([section], curve))
 
 
-def test_a_column_that_says_nothing_is_left_out():
+def test_a_column_that_says_nothing_is_left_out() -> None:
     section = section_of()
     full = render(section, synthetic([section], curve)).texts["made"]
     assert "| test accuracy (%) |" in full
@@ -153,7 +154,7 @@ def test_a_column_that_says_nothing_is_left_out():
     assert [len(row) for row in rows_of(nothing)] == [len(row) - 1 for row in rows_of(full)]
 
 
-def test_the_comparison_prints_what_was_measured(made):
+def test_the_comparison_prints_what_was_measured(made: Any) -> None:
     section, evidence = made
     texts = comparison.render(section, evidence).texts
     assert set(texts) == {"made", "made-differences"}
@@ -170,7 +171,7 @@ def test_the_comparison_prints_what_was_measured(made):
     assert rows_of(texts["made-differences"])[1][-1] == "ahead"
 
 
-def test_seeds_are_paired_and_only_common_ones(made):
+def test_seeds_are_paired_and_only_common_ones(made: Any) -> None:
     section = section_of(
         rows=(
             Row(label="ours", seeds="2-7", blocks=({"method": "ours"},)),
@@ -178,14 +179,14 @@ def test_seeds_are_paired_and_only_common_ones(made):
         )
     )
     evidence = synthetic([section], curve)
-    one, other = (measure(evidence, section, row, "cifar10", 3) for row in section.rows)
+    one, other = (measured_of(evidence, section, row, "cifar10", 3) for row in section.rows)
     value, seeds = compare(one, other)
     assert seeds == 3  # 2, 3 and 4
     assert value.mean == pytest.approx(BEST - 90.0)
     assert (value.wins, value.ties, value.losses) == (3, 0, 0)
 
 
-def test_the_papers_figures_are_marked_and_not_beaten_by_rounding():
+def test_the_papers_figures_are_marked_and_not_beaten_by_rounding() -> None:
     quoted = (
         Quoted(label="Paper", queries=6, values={"cifar10": 91.61}),
         Quoted(label="Paper", queries=3, values={"cifar10": 95.0}, sd={"cifar10": 0.1}),
@@ -200,7 +201,7 @@ def test_the_papers_figures_are_marked_and_not_beaten_by_rounding():
     assert behind[-1] == "behind"
 
 
-def test_variants_are_set_against_the_first_of_their_group():
+def test_variants_are_set_against_the_first_of_their_group() -> None:
     rows = tuple(
         Row(label=label, group=group, seeds="0-9", blocks=({"method": label},))
         for group in ("g", "h")
@@ -215,7 +216,7 @@ def test_variants_are_set_against_the_first_of_their_group():
     assert other[2] == "**+0.607 (+0.607 to +0.607)**"
 
 
-def test_transfer_counts_the_settings_in_the_records():
+def test_transfer_counts_the_settings_in_the_records() -> None:
     section = section_of("transfer", budgets=(6,))
     evidence = synthetic([section], curve)
     assert "ours: 1, theirs: 1" in variants.render_transfer(section, evidence).texts["made"]
@@ -227,7 +228,7 @@ def test_transfer_counts_the_settings_in_the_records():
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_the_headline_leaves_out_what_was_not_run():
+def test_the_headline_leaves_out_what_was_not_run() -> None:
     quoted = (Quoted(label="Paper", queries=6, values={"cifar10": 91.61}),)
     show = {"show": [["cifar10", 3], ["cifar10", 6], ["cifar10", 192]]}
     section = section_of("headline", quoted=quoted, options=show)
@@ -238,7 +239,7 @@ def test_the_headline_leaves_out_what_was_not_run():
 
 
 @pytest.mark.heavy
-def test_figures_are_drawn_where_asked_for(made):
+def test_figures_are_drawn_where_asked_for(made: Any) -> None:
     section, evidence = made
     drawn = section.model_copy(update={"options": {"figures": ["best_so_far", "run_lengths"]}})
     one, again = (comparison.render(drawn, evidence) for _ in range(2))
@@ -254,17 +255,17 @@ def test_figures_are_drawn_where_asked_for(made):
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0004, "0.000"), (-0.0004, "0.000"), (-1.5, "-1.500"), (None, "–")]
 )
-def test_numbers(value, text):
+def test_numbers(value: float | None, text: str) -> None:
     assert table.number(value) == text
 
 
-def test_where_nobody_knows_the_optimum_nothing_is_said_of_it():
+def test_where_nobody_knows_the_optimum_nothing_is_said_of_it() -> None:
     common = {"source": "nbnlp_surrogate", "dataset": "cifar10", "budget": 6}
     section = section_of(common=common, options={"figures": ["best_so_far"]})
     evidence = synthetic([section], curve)
     unknown = evidence.runs.assign(optimum=np.nan, regret=np.nan)
     evidence = replace(evidence, runs=unknown)
-    measured = measure(evidence, section, section.rows[0], "cifar10", 6)
+    measured = measured_of(evidence, section, section.rows[0], "cifar10", 6)
     assert measured.metric == "negative_test_loss"
     assert measured.at_optimum == measured.median_to_optimum == table.NONE
     assert math.isnan(measured.regret)
@@ -279,7 +280,7 @@ def test_where_nobody_knows_the_optimum_nothing_is_said_of_it():
     assert table.with_notes("| a |", []) == "| a |"
 
 
-def test_numbers_with_signs_and_bounds():
+def test_numbers_with_signs_and_bounds() -> None:
     assert table.signed(0.25) == "+0.250"
     assert table.signed(-0.25) == "-0.250"
     assert table.signed(1e-9) == "0.000"
@@ -300,12 +301,14 @@ def test_numbers_with_signs_and_bounds():
         (0.1, 0.3, 0.2, "not ahead"),  # the ranks do not agree
     ],
 )
-def test_ahead_needs_the_interval_above_zero_and_the_ranks(low, high, p, said):
+def test_ahead_needs_the_interval_above_zero_and_the_ranks(
+    low: float, high: float, p: float, said: str
+) -> None:
     value = PairedDifference((low + high) / 2, low, high, p, 5, 0, 5)
     assert table.verdict(value).startswith(said)
 
 
-def test_points_shared_by_rows_are_one_search():
+def test_points_shared_by_rows_are_one_search() -> None:
     section = section_of()
     other = section.model_copy(update={"name": "again"})
     evidence = synthetic([section, other], curve)

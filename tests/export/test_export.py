@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from built_problem import Built, WithoutExample
 from torch import Tensor, nn
 
 from optiproxy_nas import (
@@ -26,7 +27,6 @@ from optiproxy_nas import (
 from optiproxy_nas.export.folder import _digest, without_folders, write_folder
 from optiproxy_nas.export.network import largest_difference
 from optiproxy_nas.measuring.onnx import onnx_session
-from tests.problems.built_problem import Built, WithoutExample
 
 RUN: dict[str, Any] = {"budget": 2, "method": "random_search"}
 NETWORK = {"model.safetensors", "model.onnx", "check.safetensors"}

@@ -46,6 +46,8 @@ import pytest
 import scipy.linalg
 import torch
 
+from ingested import Ingested
+
 REPOSITORY = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden.json")
 DATA = "OPTIPROXY_DATA_DIR"
@@ -124,9 +126,11 @@ TWO_BOUNDS = {
 }
 EPOCHS = {"name": "multi_fidelity", "low_first": 20}
 OWN_EPOCHS = {**EPOCHS, "low_epochs": 12, "full_epochs": 200, "continues": False}
-SHORT_FIT = {"fit": {"epochs": 10, "first_epochs": 20}}  # where fits as in the preset take long
+SHORT_FIT: dict[str, Any] = {
+    "fit": {"epochs": 10, "first_epochs": 20}
+}  # where fits as in the preset take long
 SHORT_EPOCHS = {"gradient": {"epochs": 5}, "fit": {"epochs": 5, "first_epochs": 10}}
-TABLE = {"dataset": "cifar10", "source": "embedded", "space": "nb201"}
+TABLE: dict[str, Any] = {"dataset": "cifar10", "source": "embedded", "space": "nb201"}
 CURVES = "accuracies after 12 epochs"
 METHODS = (
     "random_search",
@@ -288,7 +292,8 @@ def kedro_archive(
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("KEDRO_ENV", raising=False)
         bootstrap_project(project)
-        with KedroSession.create(project, runtime_params={**common, **params}) as session:
+        session: Any = KedroSession.create(project, runtime_params={**common, **params})
+        with session:
             session.run(pipeline_names=[pipeline], to_outputs=[output])
     found = project / "data" / "07_model_output" / run_id
     if not steps:
@@ -373,7 +378,7 @@ def _torch_results(dtype: torch.dtype) -> list[torch.Tensor]:
     for _ in range(10):
         optimizer.zero_grad()
         loss = ((torch.tanh(x @ weights[0]) @ weights[1])[:, 0] - x[:, 0]).square().mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return [*results, *weights]
 
@@ -410,11 +415,14 @@ def software() -> dict[str, str]:
 
 @cache
 def golden() -> dict[str, Any]:
-    return json.loads(GOLDEN.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    return found
 
 
 @pytest.fixture(scope="session")
-def golden_project(tmp_path_factory: pytest.TempPathFactory, ingested) -> Callable[[str], Path]:
+def golden_project(
+    tmp_path_factory: pytest.TempPathFactory, ingested: Ingested
+) -> Callable[[str], Path]:
     """Makes the project of all Kedro cases when the first one asks for it."""
     project = cache(lambda: copy_project(tmp_path_factory.mktemp("golden") / "project"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from optiproxy_nas.spaces import SPACES, get_space
 
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("count", [10, 100])
-def test_the_initial_sample_is_that_of_the_baselines(name, count):
+def test_the_initial_sample_is_that_of_the_baselines(name: Any, count: int) -> None:
     space = get_space(name)
     ours = sample_random(space, count, torch_generator(3, 0, "initial-sample"))
     assert torch.equal(ours, Memory(space, 3).random(count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ needs_tables = pytest.mark.skipif(
 )
 
 
-def expected_best_of_random(values, budget):
+def expected_best_of_random(values: Any, budget: int) -> Any:
     """E[max of ``budget`` of the n values, drawn without replacement].
 
     The i-th smallest (i = 1..n) is the largest drawn with probability C(i-1, m-1) / C(n, m).
@@ -44,14 +45,14 @@ def expected_best_of_random(values, budget):
 
 
 @pytest.mark.parametrize("budget", [1, 2, 3, 5])
-def test_the_expectation_is_exact(budget):
+def test_the_expectation_is_exact(budget: int) -> None:
     values = [3.0, 1.0, 4.0, 1.0, 5.0]
     every = [max(drawn) for drawn in combinations(values, budget)]
     assert expected_best_of_random(values, budget) == pytest.approx(np.mean(every))
 
 
 @cache
-def searches():
+def searches() -> Any:
     """Architectures of many searches, which do not depend on the values: [seeds, 280] numbers."""
     space, budget = NASBench201(), max(BUDGETS)
     rows = []
@@ -70,7 +71,7 @@ def searches():
         *(pytest.param("v1_0", dataset, marks=needs_tables) for dataset in KNOWN),
     ],
 )
-def test_mean_best_meets_its_expectation(source, dataset):
+def test_mean_best_meets_its_expectation(source: Any, dataset: Any) -> None:
     space = NASBench201()
     names = space.to_string(torch.cartesian_prod(*[torch.arange(5)] * 6))
     values = load_benchmark(source, dataset).query(names, VALIDATION_ACCURACY)
@@ -83,7 +84,7 @@ def test_mean_best_meets_its_expectation(source, dataset):
         assert abs(reached.mean() - expected) < 4 * reached.std(ddof=1) / np.sqrt(SEEDS)
 
 
-def test_the_batch_decides_no_query(nb201):
+def test_the_batch_decides_no_query(nb201: NASBench201) -> None:
     values = {
         batch: run_method(
             nb201,

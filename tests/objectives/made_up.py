@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -11,7 +13,7 @@ from optiproxy_nas.evaluation.batch import evaluate_trials
 from optiproxy_nas.evaluation.evaluator import Batched, batched
 
 
-def worth(space, architectures, seed=0):
+def worth(space: Any, architectures: Any, seed: int = 0) -> Any:
     """A made-up number of each architecture, about 0 to 1, from its operations and edges."""
     stream = torch.Generator().manual_seed(seed)
     weights = torch.rand(space.num_nodes, len(space.operations), generator=stream)
@@ -28,11 +30,12 @@ class MadeUp(Batched):
     What an ordinary objective asks for is the value alone (``columns`` empty).
     """
 
-    def __init__(self, space, *columns):
+    def __init__(self, space: Any, *columns: Any) -> None:
         super().__init__(self._answer)
-        self.space, self.columns, self.calls = space, columns, []
+        self.space, self.columns = space, columns
+        self.calls: list[Any] = []
 
-    def _answer(self, architectures):
+    def _answer(self, architectures: Any) -> Any:
         self.calls.append(list(architectures))
         told = self.all(architectures)
         return (
@@ -41,7 +44,7 @@ class MadeUp(Batched):
             else (told["value"])
         )
 
-    def all(self, architectures):
+    def all(self, architectures: Any) -> Any:
         one, two = worth(self.space, architectures), worth(self.space, architectures, 1)
         return {
             "value": 50 + 40 * one,
@@ -51,7 +54,9 @@ class MadeUp(Batched):
         }
 
 
-def archive_of(space, objective, sizes=(8, 5, 5), seed=0, **columns):
+def archive_of(
+    space: Any, objective: Any, sizes: Any = (8, 5, 5), seed: int = 0, **columns: Any
+) -> Any:
     """An archive in steps 0, 1, ... of the given sizes, made-up values; ``columns`` override."""
     codes = space.random(3 * sum(sizes), torch.Generator().manual_seed(seed)).unique(dim=0)
     codes = codes[torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from made_up import MadeUp, archive_of
 
 from optiproxy_nas import search
-from optiproxy_nas.algorithm.archive import COLUMNS, check_archive
+from optiproxy_nas.algorithm.archive import COLUMNS, check_archive  # type: ignore[attr-defined]
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.core.errors import (
     ArtifactError,
     DataError,
@@ -31,7 +34,10 @@ from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.trial_order import fitness_of
 from optiproxy_nas.proxies.targets import TARGETS, make_targets
+from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.nb201 import NASBench201
 from optiproxy_nas.testing.determinism import plain
+from tiny_space import TinySpace
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
@@ -43,16 +49,16 @@ ONE_EACH = st.lists(
 )
 
 
-def constrained(*constraints, **values):
+def constrained(*constraints: Any, **values: Any) -> Any:
     chosen = {"constraints": constraints or TWO, **values}
     return resolve_objective({"name": "constrained", **chosen})
 
 
-def table(rows):
+def table(rows: Any) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["value", "latency_ms"])
 
 
-def test_columns_in_the_order_of_the_constraints_each_once():
+def test_columns_in_the_order_of_the_constraints_each_once() -> None:
     objective = constrained("b > 1", "a < 3", "b < 2")
     assert list(objective.columns) == [
         "b", "predicted_b", "a", "predicted_a", "violation", "feasibility",
@@ -61,7 +67,7 @@ def test_columns_in_the_order_of_the_constraints_each_once():
     assert objective.task.heads == 4
 
 
-def test_a_query_reveals_everything_at_once_and_costs_one(space):
+def test_a_query_reveals_everything_at_once_and_costs_one(space: SearchSpace) -> None:
     objective = constrained(*TWO, "some_fail_ms < 3")
     evaluate = MadeUp(space, "latency_ms", "size_mb", "some_fail_ms")
     archive = archive_of(space, objective)
@@ -81,12 +87,12 @@ def test_a_query_reveals_everything_at_once_and_costs_one(space):
     check_archive(space, archive, objective)
 
 
-def by_architecture(names, told):
+def by_architecture(names: Any, told: Any) -> Any:
     """The same answers, labelled and in another order."""
     return pd.DataFrame(told, index=names).iloc[::-1]
 
 
-def rows_of(names, told):
+def rows_of(names: Any, told: Any) -> Any:
     return pd.DataFrame(told).to_dict("records")
 
 
@@ -101,7 +107,7 @@ def rows_of(names, told):
         lambda names, told: dict(zip(names, rows_of(names, told), strict=True)),
     ],
 )
-def test_any_mapping_of_columns_is_an_answer(tiny, make):
+def test_any_mapping_of_columns_is_an_answer(tiny: TinySpace, make: Any) -> None:
     objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
     batch = archive_of(tiny, objective)[["step", "architecture"]]
     ask = batched(lambda names: make(names, evaluate(names)))
@@ -124,7 +130,7 @@ def test_any_mapping_of_columns_is_an_answer(tiny, make):
         (lambda told: told | {"latency_ms": ["slow"] * 5}, "'slow'.*'latency_ms'"),
     ],
 )
-def test_an_answer_that_is_none_is_a_data_error(tiny, spoil, message):
+def test_an_answer_that_is_none_is_a_data_error(tiny: TinySpace, spoil: Any, message: str) -> None:
     objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
     batch = archive_of(tiny, objective)[["step", "architecture"]].head()
     with pytest.raises(DataError, match=f"(?s){message}"):
@@ -141,11 +147,13 @@ def test_an_answer_that_is_none_is_a_data_error(tiny, spoil, message):
         ("value", None, True),
     ],
 )
-def test_a_metric_without_a_number_fails_its_trial_alone(tiny, metric, number, fails):
+def test_a_metric_without_a_number_fails_its_trial_alone(
+    tiny: TinySpace, metric: str, number: Any, fails: bool
+) -> None:
     objective, evaluate = constrained(*TWO), MadeUp(tiny, "latency_ms", "size_mb")
     batch = archive_of(tiny, objective)[["step", "architecture"]].head()
 
-    def spoilt(names):
+    def spoilt(names: Any) -> Any:
         told = evaluate(names)
         return told | {metric: [told[metric][0], number, *told[metric][2:]]}
 
@@ -157,7 +165,7 @@ def test_a_metric_without_a_number_fails_its_trial_alone(tiny, metric, number, f
 
 
 @given(ONE_EACH)
-def test_feasible_before_infeasible_then_value_or_violation(rows):
+def test_feasible_before_infeasible_then_value_or_violation(rows: Any) -> None:
     """Deb (2000): any two rows compare as his three rules say."""
     objective, archive = constrained("latency_ms < 6"), table(rows)
     fitness, eligible = fitness_of(objective.order.keys(archive)), objective.order.eligible(archive)
@@ -175,7 +183,7 @@ def test_feasible_before_infeasible_then_value_or_violation(rows):
 
 
 @given(ONE_EACH)
-def test_best_and_incumbent_are_those_of_a_double_loop(rows):
+def test_best_and_incumbent_are_those_of_a_double_loop(rows: Any) -> None:
     objective, archive = constrained("latency_ms < 6"), table(rows)
     best = objective.order.best(archive)
     for count in range(1, len(rows) + 1):
@@ -190,7 +198,7 @@ def test_best_and_incumbent_are_those_of_a_double_loop(rows):
             assert rows[incumbent][1] == min(latency for _, latency in rows[:count])
 
 
-def test_strict_and_not_strict_differ_at_the_bound():
+def test_strict_and_not_strict_differ_at_the_bound() -> None:
     rows = table([(80.0, 6.0), (70.0, 5.0)])
     assert constrained("latency_ms < 6").order.incumbent(rows) == 1
     assert constrained("latency_ms <= 6").order.incumbent(rows) == 0
@@ -198,7 +206,7 @@ def test_strict_and_not_strict_differ_at_the_bound():
     assert constrained("latency_ms >= 5").order.eligible(rows).all()
 
 
-def test_what_cannot_run_is_the_answer_only_where_nothing_else_is():
+def test_what_cannot_run_is_the_answer_only_where_nothing_else_is() -> None:
     objective = constrained("latency_ms < 1")
     rows = table([(99.0, np.inf), (20.0, 50.0), (10.0, 40.0)])
     assert objective.order.incumbent(rows) == 2
@@ -207,7 +215,7 @@ def test_what_cannot_run_is_the_answer_only_where_nothing_else_is():
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_targets_are_excesses_in_standard_deviations(space, name):
+def test_targets_are_excesses_in_standard_deviations(space: SearchSpace, name: Any) -> None:
     objective = constrained("latency_ms < 6", "size_mb > 1.2", "latency_ms > 4")
     archive = archive_of(space, objective)
     targets = objective.task.targets(archive, name).double().numpy()
@@ -222,7 +230,7 @@ def test_targets_are_excesses_in_standard_deviations(space, name):
     np.testing.assert_array_equal(targets[0], known)
 
 
-def test_what_cannot_run_counts_as_the_worst_that_can(space):
+def test_what_cannot_run_counts_as_the_worst_that_can(space: SearchSpace) -> None:
     objective = constrained("some_fail_ms < 1.3")
     archive = archive_of(space, objective)
     targets, fails = objective.task.targets(archive, "rank")[1], np.isinf(archive["some_fail_ms"])
@@ -239,7 +247,7 @@ references = st.lists(st.integers(0, 1000), min_size=3, max_size=30, unique=True
 
 
 @given(references, st.data())
-def test_targets_around_a_reference_are_monotone(values, data):
+def test_targets_around_a_reference_are_monotone(values: Any, data: Any) -> None:
     values = np.array(values) / 10
     reference = data.draw(st.sampled_from(list(values)))
     for name in TARGETS:
@@ -249,7 +257,7 @@ def test_targets_around_a_reference_are_monotone(values, data):
 
 
 @given(st.lists(st.integers(1, 500), min_size=1, max_size=12, unique=True), st.integers(0, 100))
-def test_log_regret_around_a_reference_is_point_symmetric(distances, reference):
+def test_log_regret_around_a_reference_is_point_symmetric(distances: Any, reference: Any) -> None:
     """Values mirrored at the reference have targets mirrored at its own."""
     away = np.array(distances) / 10
     values = np.concatenate([reference - away, [reference], reference + away])
@@ -259,20 +267,20 @@ def test_log_regret_around_a_reference_is_point_symmetric(distances, reference):
 
 
 @given(references)
-def test_log_regret_around_the_best_keeps_the_order_it_had(values):
+def test_log_regret_around_the_best_keeps_the_order_it_had(values: Any) -> None:
     values = np.array(values) / 10
     assume(np.median(values) < values.max())
     plain_order = np.argsort(TARGETS["log_regret"](values))
     assert (np.argsort(TARGETS["log_regret"](values, values.max())) == plain_order).all()
 
 
-def test_log_regret_is_finest_around_its_reference():
+def test_log_regret_is_finest_around_its_reference() -> None:
     values = np.arange(0.0, 101.0)
     steps = np.diff(TARGETS["log_regret"](values, 40.0))
     assert set(np.argsort(steps)[-2:]) == {39, 40}
 
 
-def test_predictions_are_told_in_units_and_as_a_probability(space):
+def test_predictions_are_told_in_units_and_as_a_probability(space: SearchSpace) -> None:
     objective = constrained("latency_ms < 6", "size_mb > 1.2", noise=0.3)
     archive = archive_of(space, objective)
     targets = objective.task.targets(archive, "rank").unsqueeze(0)  # a proxy that is right
@@ -294,7 +302,9 @@ def test_predictions_are_told_in_units_and_as_a_probability(space):
 @pytest.mark.parametrize(
     ("target", "direction"), [("log_regret", "maximize"), ("rank", "minimize")]
 )
-def test_predictions_are_in_units_whatever_the_target_and_the_direction(tiny, target, direction):
+def test_predictions_are_in_units_whatever_the_target_and_the_direction(
+    tiny: TinySpace, target: str, direction: str
+) -> None:
     objective = constrained("latency_ms < 6", direction=direction)
     archive = archive_of(tiny, objective)
     assert not objective.order.eligible(archive)[archive["value"].argmax()]  # no reference
@@ -303,7 +313,9 @@ def test_predictions_are_in_units_whatever_the_target_and_the_direction(tiny, ta
     np.testing.assert_allclose(predicted, archive["value"], rtol=1e-3)
 
 
-def test_a_metric_bounded_from_both_sides_is_drawn_between_them(tiny, make_parameters):
+def test_a_metric_bounded_from_both_sides_is_drawn_between_them(
+    tiny: TinySpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     objective = constrained("latency_ms < 6", "latency_ms > 4")
     archive = archive_of(tiny, objective)
     scale = archive["latency_ms"].std(ddof=0)
@@ -316,7 +328,7 @@ def test_a_metric_bounded_from_both_sides_is_drawn_between_them(tiny, make_param
     assert (slope[5:] < 0).all()
 
 
-def test_diagnostics_are_the_violation_rates_and_the_weights(space):
+def test_diagnostics_are_the_violation_rates_and_the_weights(space: SearchSpace) -> None:
     objective = constrained("latency_ms < 6", "size_mb < 99", mode="paper_weights")
     latency = [3.0] * 8 + [9.0] * 5 + [9.0, 9.0, 9.0, 3.0, 3.0]
     archive = archive_of(space, objective, latency_ms=latency)
@@ -329,7 +341,7 @@ def test_diagnostics_are_the_violation_rates_and_the_weights(space):
     assert last["weight_accuracy"] == pytest.approx(0.45)
 
 
-def test_a_metric_bounded_from_both_sides_has_a_weight_for_each(space):
+def test_a_metric_bounded_from_both_sides_has_a_weight_for_each(space: SearchSpace) -> None:
     objective = constrained("latency_ms < 6", "latency_ms > 2")
     latency = [3.0] * 8 + [9.0] * 5 + [9.0, 9.0, 9.0, 3.0, 3.0]
     archive = archive_of(space, objective, latency_ms=latency)
@@ -338,7 +350,9 @@ def test_a_metric_bounded_from_both_sides_has_a_weight_for_each(space):
 
 
 @pytest.mark.parametrize("broken", [20, 16, 0])
-def test_the_recent_violation_rate_is_of_the_last_twenty_queries(tiny, broken):
+def test_the_recent_violation_rate_is_of_the_last_twenty_queries(
+    tiny: TinySpace, broken: int
+) -> None:
     latency = [9.0] * 8 + [9.0] * 10 + [9.0] * broken + [3.0] * (20 - broken)
     objective = constrained("latency_ms < 6")
     archive = archive_of(tiny, objective, (8, 10, 20), latency_ms=latency)
@@ -346,7 +360,9 @@ def test_the_recent_violation_rate_is_of_the_last_twenty_queries(tiny, broken):
     assert told["recent_violation_rate"] == broken / 20
 
 
-def test_the_rate_counts_the_initial_sample_where_few_queries_were_proposed(tiny):
+def test_the_rate_counts_the_initial_sample_where_few_queries_were_proposed(
+    tiny: TinySpace,
+) -> None:
     """Of the last twenty 17 broke the bound, of the ten proposed 7: no alarm is to be missed."""
     latency = [9.0] * 20 + [9.0] * 7 + [3.0] * 3
     objective = constrained("latency_ms < 6")
@@ -355,7 +371,7 @@ def test_the_rate_counts_the_initial_sample_where_few_queries_were_proposed(tiny
     assert last["recent_violation_rate"] == pytest.approx(17 / 20)
 
 
-def test_the_summary_tells_how_far_the_answer_is_from_each_bound(tiny):
+def test_the_summary_tells_how_far_the_answer_is_from_each_bound(tiny: TinySpace) -> None:
     objective = constrained("latency_ms < 6", "latency_ms > 1", "size_mb >= 0.5")
     archive = archive_of(
         tiny, objective, (3,), value=[80, 90, 70], latency_ms=[4.5, 7, 2], size_mb=[0.6, 1, 1]
@@ -378,7 +394,7 @@ def test_the_summary_tells_how_far_the_answer_is_from_each_bound(tiny):
     json.dumps([told, lost, nowhere], allow_nan=False)
 
 
-def test_losses_have_no_hypervolume(tiny):
+def test_losses_have_no_hypervolume(tiny: TinySpace) -> None:
     objective = constrained("latency_ms < 6")
     archive = archive_of(tiny, objective, (2,), value=[80, 90], latency_ms=[4.0, 3.0])
     assert objective.summary(archive)["hypervolume"] == 90 * 3
@@ -394,7 +410,7 @@ def test_losses_have_no_hypervolume(tiny):
     assert objective.summary(broken)["hypervolume"] == 0
 
 
-def edited(archive, row, column, value):
+def edited(archive: Any, row: Any, column: Any, value: Any) -> Any:
     archive = archive.copy()
     archive.loc[row, column] = value
     return archive
@@ -412,7 +428,7 @@ def edited(archive, row, column, value):
         ),
     ],
 )
-def test_an_edited_archive_is_refused(tiny, edit, problem):
+def test_an_edited_archive_is_refused(tiny: TinySpace, edit: Any, problem: str) -> None:
     objective = constrained("latency_ms < 4")
     archive = archive_of(tiny, objective)
     check_archive(tiny, archive, objective)
@@ -421,7 +437,13 @@ def test_an_edited_archive_is_refused(tiny, edit, problem):
         check_archive(tiny, edit(archive), objective)
 
 
-def searched(space, make_parameters, objective, evaluate, **overrides):
+def searched(
+    space: Any,
+    make_parameters: Callable[..., SearchParameters],
+    objective: Any,
+    evaluate: Any,
+    **overrides: Any,
+) -> Any:
     name = "nb201" if space.name == "nb201" else "tiny_space:TinySpace"
     return run_search(
         space, evaluate, make_parameters(space=name, objective=objective, **overrides)
@@ -429,7 +451,9 @@ def searched(space, make_parameters, objective, evaluate, **overrides):
 
 
 @pytest.mark.parametrize("mode", ["default", "paper_weights"])
-def test_equal_searches_give_equal_archives_byte_for_byte(space, make_parameters, mode):
+def test_equal_searches_give_equal_archives_byte_for_byte(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters], mode: str
+) -> None:
     objective = {"name": "constrained", "constraints": TWO, "mode": mode}
     first, again = (
         searched(space, make_parameters, objective, MadeUp(space, "latency_ms", "size_mb"))
@@ -443,7 +467,9 @@ def test_equal_searches_give_equal_archives_byte_for_byte(space, make_parameters
     assert plain(first.archive) != plain(other.archive)
 
 
-def test_the_two_modes_are_two_searches(tiny, make_parameters):
+def test_the_two_modes_are_two_searches(
+    tiny: TinySpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     archives = [
         searched(
             tiny, make_parameters, {"name": "constrained", "constraints": TWO, "mode": mode},
@@ -455,7 +481,9 @@ def test_the_two_modes_are_two_searches(tiny, make_parameters):
     assert archives[0] != archives[1]
 
 
-def test_each_architecture_is_asked_about_once_for_all_metrics(space, make_parameters):
+def test_each_architecture_is_asked_about_once_for_all_metrics(
+    space: SearchSpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     evaluate = MadeUp(space, "latency_ms", "size_mb")
     result = searched(space, make_parameters, {"name": "constrained", "constraints": TWO}, evaluate)
     asked = [name for call in evaluate.calls for name in call]
@@ -463,7 +491,9 @@ def test_each_architecture_is_asked_about_once_for_all_metrics(space, make_param
     assert len(set(asked)) == 23
 
 
-def test_the_plain_objective_has_the_columns_it_always_had(nb201, make_parameters):
+def test_the_plain_objective_has_the_columns_it_always_had(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     archive = run_search(nb201, MadeUp(nb201), make_parameters()).archive
     assert list(archive) == [
         "order", "step", "architecture", "value", "predicted", "predicted_sd", "score", "group",
@@ -471,7 +501,9 @@ def test_the_plain_objective_has_the_columns_it_always_had(nb201, make_parameter
     ]  # fmt: skip
 
 
-def test_a_bound_that_nothing_breaks_leaves_the_best_what_it_was(tiny, make_parameters):
+def test_a_bound_that_nothing_breaks_leaves_the_best_what_it_was(
+    tiny: TinySpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     objective = {"name": "constrained", "constraints": ["latency_ms < 1000"]}
     result = searched(tiny, make_parameters, objective, MadeUp(tiny, "latency_ms"))
     archive = result.archive
@@ -481,7 +513,9 @@ def test_a_bound_that_nothing_breaks_leaves_the_best_what_it_was(tiny, make_para
     assert result.best_value == archive["value"].max()
 
 
-def test_a_search_without_a_feasible_cell_says_so(tiny, make_parameters):
+def test_a_search_without_a_feasible_cell_says_so(
+    tiny: TinySpace, make_parameters: Callable[..., SearchParameters]
+) -> None:
     objective = {"name": "constrained", "constraints": ["latency_ms < 0.1"]}
     result = searched(tiny, make_parameters, objective, MadeUp(tiny, "latency_ms"))
     assert not result.is_eligible
@@ -492,7 +526,9 @@ def test_a_search_without_a_feasible_cell_says_so(tiny, make_parameters):
 
 
 @pytest.mark.heavy
-def test_the_search_turns_to_what_is_feasible(nb201, make_parameters):
+def test_the_search_turns_to_what_is_feasible(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     """Of random cells few keep the bound; of the last queries most do, and they are better."""
     bound = {"name": "constrained", "constraints": ["latency_ms < 5.2"]}
     result = searched(
@@ -521,10 +557,12 @@ def test_the_search_turns_to_what_is_feasible(nb201, make_parameters):
         (["latency_ms < 8", "parameters_millions > 1.4"], ObjectiveError, "keeps all of them"),
     ],
 )
-def test_impossible_bounds_are_refused_before_any_query(constraints, kind, message, monkeypatch):
+def test_impossible_bounds_are_refused_before_any_query(
+    constraints: Any, kind: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 
-    def query(*_):
+    def query(*_: Any) -> None:
         raise AssertionError("a query was made")
 
     monkeypatch.setattr(TabularBenchmark, "query", query)
@@ -532,12 +570,12 @@ def test_impossible_bounds_are_refused_before_any_query(constraints, kind, messa
         search(budget=12, objective={"name": "constrained", "constraints": constraints})
 
 
-def test_a_user_s_own_evaluation_of_value_and_metrics(nb201):
+def test_a_user_s_own_evaluation_of_value_and_metrics(nb201: NASBench201) -> None:
     evaluate, objective = MadeUp(nb201, "latency_ms"), {
         "name": "constrained", "constraints": "latency_ms <= 6",
     }  # fmt: skip
     kept = copy.deepcopy(objective)
-    small = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
+    small: dict[str, Any] = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
     result = search(budget=14, objective=objective, evaluate=evaluate, **small)
     assert objective == kept
     assert len(result.archive) == 14
@@ -546,10 +584,12 @@ def test_a_user_s_own_evaluation_of_value_and_metrics(nb201):
 
 
 @pytest.mark.parametrize("call", [1, 2])
-def test_an_evaluation_that_forgets_a_metric_keeps_what_was_paid_for(tiny, make_parameters, call):
+def test_an_evaluation_that_forgets_a_metric_keeps_what_was_paid_for(
+    tiny: TinySpace, make_parameters: Callable[..., SearchParameters], call: int
+) -> None:
     evaluate = MadeUp(tiny, "latency_ms")
 
-    def forgets(names):
+    def forgets(names: Any) -> Any:
         told = evaluate(names)
         return told["value"] if len(evaluate.calls) == call else told
 
@@ -568,10 +608,10 @@ def test_an_evaluation_that_forgets_a_metric_keeps_what_was_paid_for(tiny, make_
 @pytest.mark.parametrize("method", ["optiproxy", "random_search"])
 @pytest.mark.parametrize("progress", [False, True])
 def test_a_progress_bar_has_no_best_to_show_while_nothing_is_feasible(
-    nb201, method, progress, capfd
-):
+    nb201: NASBench201, method: str, progress: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
     objective = {"name": "constrained", "constraints": ["latency_ms < 0.1"]}
-    small = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
+    small: dict[str, Any] = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
     result = search(
         budget=14, objective=objective, evaluate=MadeUp(nb201, "latency_ms"), method=method,
         progress=progress, **(small if method == "optiproxy" else {}),
@@ -582,14 +622,14 @@ def test_a_progress_bar_has_no_best_to_show_while_nothing_is_feasible(
 
 
 @pytest.mark.parametrize("method", ["optiproxy", "random_search"])
-def test_fifty_bounds_make_a_wide_archive_without_a_warning(method):
+def test_fifty_bounds_make_a_wide_archive_without_a_warning(method: str) -> None:
     """pandas warns of tables that were put together column by column."""
     metrics = [f"device_{i}_ms" for i in range(50)]
 
-    def evaluate(name):
+    def evaluate(name: str) -> Any:
         return {"value": name.count("conv"), **dict.fromkeys(metrics, 5 + len(set(name)))}
 
-    small = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
+    small: dict[str, Any] = {"fit": {"epochs": 2, "first_epochs": 2}, "gradient": {"epochs": 2}}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.PerformanceWarning)
         result = search(
@@ -601,7 +641,7 @@ def test_fifty_bounds_make_a_wide_archive_without_a_warning(method):
     assert set(metrics) < set(result.archive)
 
 
-def test_what_cannot_run_has_a_finite_fitness_below_what_can():
+def test_what_cannot_run_has_a_finite_fitness_below_what_can() -> None:
     objective = constrained("latency_ms < 6")
     rows = table([(90.0, np.inf), (50.0, 9.0), (50.0, 5.0), (80.0, 600.0)])
     fitness = fitness_of(objective.order.keys(rows))
@@ -609,13 +649,18 @@ def test_what_cannot_run_has_a_finite_fitness_below_what_can():
     assert np.argsort(fitness).tolist() == [0, 3, 1, 2]
 
 
-def test_a_model_of_a_method_goes_on_where_something_cannot_run(monkeypatch):
+def test_a_model_of_a_method_goes_on_where_something_cannot_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A value of -inf would make every prediction of BANANAS NaN, in silence."""
     predictions = []
     fit = Bananas._fit
-    monkeypatch.setattr(
-        Bananas, "_fit", lambda *args: predictions.append(fit(*args)) or predictions[-1]
-    )
+
+    def noting(*args: Any) -> Any:
+        predictions.append(fit(*args))
+        return predictions[-1]
+
+    monkeypatch.setattr(Bananas, "_fit", noting)
     search(
         "mine", budget=16, method="bananas", settings={"epochs": 3, "batch": 3},
         evaluate=batched(lambda names: {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,18 +42,18 @@ values = st.lists(st.one_of(st.floats(0, 1e5), st.just(math.inf)), min_size=1, m
         ("parameters_millions >= .5", ("parameters_millions", ">=", 0.5)),
     ],
 )
-def test_a_constraint_is_read(text, parsed):
+def test_a_constraint_is_read(text: str, parsed: Any) -> None:
     assert parse_constraint(text) == Constraint(*parsed)
 
 
 @given(st.sampled_from(OPERATORS), bounds.map(lambda bound: float(f"{bound:g}")))
-def test_its_text_reads_as_itself(operator, bound):
+def test_its_text_reads_as_itself(operator: Any, bound: Any) -> None:
     constraint = Constraint("latency_ms", operator, bound)
     assert parse_constraint(str(constraint)) == constraint
 
 
 @given(st.sampled_from(OPERATORS), bounds)
-def test_no_digit_of_a_bound_is_lost_when_it_is_written(operator, bound):
+def test_no_digit_of_a_bound_is_lost_when_it_is_written(operator: Any, bound: Any) -> None:
     """Settings are stored as text and read again: a resumed search must have the same bound."""
     constraint = parse_constraint(f"latency_ms {operator} {bound!r}")
     assert constraint.bound == bound
@@ -89,13 +90,13 @@ HOW = r"A constraint reads 'metric < bound'.*as in 'edgegpu_latency_ms < 4'; sev
         ("latency_ms > -inf", "the bound -inf is not a positive number"),
     ],
 )
-def test_what_is_no_constraint_is_refused_and_one_is_shown(text, why):
+def test_what_is_no_constraint_is_refused_and_one_is_shown(text: Any, why: str) -> None:
     with pytest.raises(ParameterError, match=f"(?s)^Constraint .*(?:{why}).*{HOW}") as caught:
         parse_constraint(text)
     assert caught.value.data == {"constraint": text}
 
 
-def test_several_are_read_from_a_list_or_from_one_text():
+def test_several_are_read_from_a_list_or_from_one_text() -> None:
     listed = parse_constraints(["latency_ms <= 12", "parameters_millions <= 0.5"])
     assert listed == parse_constraints("latency_ms <= 12;parameters_millions <= 0.5;")
     assert [str(constraint) for constraint in listed] == [
@@ -119,7 +120,7 @@ def test_several_are_read_from_a_list_or_from_one_text():
         (["a < 1", "b ! 2"], "Constraint 'b ! 2': it cannot be read"),
     ],
 )
-def test_lists_that_cannot_be_meant_are_refused(texts, message):
+def test_lists_that_cannot_be_meant_are_refused(texts: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         parse_constraints(texts)
 
@@ -127,14 +128,16 @@ def test_lists_that_cannot_be_meant_are_refused(texts, message):
 @pytest.mark.parametrize(
     "metric", ["best", "value", "predicted_a", "code_3", "violation", "feasibility"]
 )
-def test_a_column_of_the_archive_is_no_metric_to_bound(metric):
+def test_a_column_of_the_archive_is_no_metric_to_bound(metric: str) -> None:
     with pytest.raises(ParameterError, match="a column of the archive itself") as caught:
         Constrained(constraints=[f"{metric} < 1"])
     assert caught.value.data["metric"] == metric
 
 
 @given(values, st.sampled_from(OPERATORS), bounds)
-def test_holds_excess_and_violation_are_the_definition(given_values, operator, bound):
+def test_holds_excess_and_violation_are_the_definition(
+    given_values: Any, operator: Any, bound: Any
+) -> None:
     constraint, table = Constraint("m", operator, bound), pd.DataFrame({"m": given_values})
     compare = {
         "<": lambda x: x < bound,
@@ -142,7 +145,7 @@ def test_holds_excess_and_violation_are_the_definition(given_values, operator, b
         ">": lambda x: x > bound,
         ">=": lambda x: x >= bound,
     }[operator]
-    kept = [compare(x) and x != math.inf for x in given_values]
+    kept = [compare(x) and x != math.inf for x in given_values]  # type: ignore[no-untyped-call]
     assert constraint.holds(np.array(given_values)).tolist() == kept
     assert feasible([constraint], table).tolist() == kept
     sign = 1 if "<" in operator else -1
@@ -157,7 +160,7 @@ def test_holds_excess_and_violation_are_the_definition(given_values, operator, b
 @pytest.mark.parametrize(
     ("operator", "at_the_bound"), [("<", False), ("<=", True), (">", False), (">=", True)]
 )
-def test_at_the_bound_a_strict_one_is_broken(operator, at_the_bound):
+def test_at_the_bound_a_strict_one_is_broken(operator: str, at_the_bound: bool) -> None:
     constraint, table = Constraint("m", operator, 4.0), pd.DataFrame({"m": [4.0]})
     assert constraint.holds(np.array([4.0])).tolist() == [at_the_bound]
     assert (violation([constraint], table)[0] == 0) == at_the_bound
@@ -165,14 +168,14 @@ def test_at_the_bound_a_strict_one_is_broken(operator, at_the_bound):
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_what_cannot_run_never_keeps_a_bound(operator):
+def test_what_cannot_run_never_keeps_a_bound(operator: str) -> None:
     constraint, table = Constraint("m", operator, 4.0), pd.DataFrame({"m": [np.inf]})
     assert not constraint.holds(np.array([np.inf])).any()
     assert not feasible([constraint], table).any()
     assert violation([constraint], table)[0] == np.inf
 
 
-def test_violations_of_several_bounds_add_up_each_as_a_share_of_its_bound():
+def test_violations_of_several_bounds_add_up_each_as_a_share_of_its_bound() -> None:
     table = pd.DataFrame({"a": [1.0, 3.0, 3.0, 1.0, 9.0], "b": [5.0, 5.0, 15.0, 1.0, np.inf]})
     bounds = parse_constraints("a <= 2; b < 10; b > 2")
     assert feasible(bounds, table).tolist() == [True, False, False, False, False]
@@ -180,7 +183,7 @@ def test_violations_of_several_bounds_add_up_each_as_a_share_of_its_bound():
 
 
 @given(values, values)
-def test_all_bounds_must_be_kept(first, second):
+def test_all_bounds_must_be_kept(first: Any, second: Any) -> None:
     count = min(len(first), len(second))
     table = pd.DataFrame({"a": first[:count], "b": second[:count]})
     one, two = parse_constraints("a < 500"), parse_constraints("b >= 3")
@@ -195,7 +198,7 @@ LATENCY = [3.0, 5.0, 7.0, np.inf]
 SIZE = [9.0, 7.0, 5.0, 3.0]
 
 
-def benchmark(**columns):
+def benchmark(**columns: Any) -> Any:
     codes = torch.tensor([[0] * 6, [1] * 6, [2] * 6, [3] * 6])
     told = {
         "validation_accuracy": [90.0, 91.0, 92.0, 93.0],
@@ -217,7 +220,7 @@ def benchmark(**columns):
         "edgegpu_latency_ms <= 5; raspi4_latency_ms <= 7",
     ],
 )
-def test_bounds_that_a_cell_keeps_do_not_raise(texts):
+def test_bounds_that_a_cell_keeps_do_not_raise(texts: str) -> None:
     check_benchmark(Constrained(constraints=texts), benchmark())
 
 
@@ -229,7 +232,7 @@ def test_bounds_that_a_cell_keeps_do_not_raise(texts):
         ("raspi_latency_ms", "raspi4_latency_ms"),
     ],
 )
-def test_an_unknown_metric_or_unit_is_named_with_the_nearest(metric, near):
+def test_an_unknown_metric_or_unit_is_named_with_the_nearest(metric: str, near: str) -> None:
     message = (
         rf"Unknown metric '{metric}'. Did you mean '{near}'\? Allowed: edgegpu_latency_ms, "
         r"raspi4_latency_ms. \(These are what source 'v1_0\+hw_nas_bench' holds"
@@ -250,7 +253,9 @@ def test_an_unknown_metric_or_unit_is_named_with_the_nearest(metric, near):
         ("v1_0", "flops_millions", "Source 'naslib' holds it: use source=naslib."),
     ],
 )
-def test_a_metric_of_another_source_is_had_by_joining_it(source, metric, advice):
+def test_a_metric_of_another_source_is_had_by_joining_it(
+    source: str, metric: str, advice: str
+) -> None:
     codes = torch.zeros(1, 6, dtype=torch.int64)
     told = {"validation_accuracy": [90.0], "parameters_millions": [1.0]}
     asked = TabularBenchmark(tidy(NB201, codes, "cifar10", told), "cifar10", get_source(source))
@@ -264,7 +269,7 @@ def test_a_metric_of_another_source_is_had_by_joining_it(source, metric, advice)
 @pytest.mark.parametrize(
     "texts", ["edgegpu_latency_ms < 3", "edgegpu_latency_ms <= 0.003", "edgegpu_latency_ms > 7"]
 )
-def test_a_bound_that_no_cell_keeps_is_refused_with_the_range(texts):
+def test_a_bound_that_no_cell_keeps_is_refused_with_the_range(texts: str) -> None:
     message = (
         f"No architecture keeps '{texts}': edgegpu_latency_ms of cifar10 in source "
         r"'v1_0\+hw_nas_bench' goes from 3 to 7. Loosen the bound, and look at the unit"
@@ -277,7 +282,7 @@ def test_a_bound_that_no_cell_keeps_is_refused_with_the_range(texts):
 @pytest.mark.parametrize(
     "texts", ["raspi4_latency_ms < 4000", "raspi4_latency_ms <= 9", "raspi4_latency_ms > 0.001"]
 )
-def test_a_bound_that_every_cell_keeps_is_most_likely_in_another_unit(texts):
+def test_a_bound_that_every_cell_keeps_is_most_likely_in_another_unit(texts: str) -> None:
     message = (
         f"Every architecture keeps '{texts}': raspi4_latency_ms of cifar10 in source "
         r"'v1_0\+hw_nas_bench' goes from 3 to 9. Tighten it or leave it out, and look at the unit"
@@ -287,12 +292,12 @@ def test_a_bound_that_every_cell_keeps_is_most_likely_in_another_unit(texts):
 
 
 @pytest.mark.parametrize("texts", ["edgegpu_latency_ms < 9", "edgegpu_latency_ms > 1"])
-def test_a_device_on_which_nothing_runs_is_refused(texts):
+def test_a_device_on_which_nothing_runs_is_refused(texts: str) -> None:
     with pytest.raises(ObjectiveError, match=r"No architecture keeps .* from inf to inf"):
         check_benchmark(Constrained(constraints=texts), benchmark(edgegpu_latency_ms=[np.inf] * 4))
 
 
-def test_bounds_that_are_kept_one_at_a_time_only_are_refused():
+def test_bounds_that_are_kept_one_at_a_time_only_are_refused() -> None:
     texts = "edgegpu_latency_ms < 4; raspi4_latency_ms < 6"
     message = (
         "Each of the constraints 'edgegpu_latency_ms < 4', 'raspi4_latency_ms < 6' can be kept, "
@@ -303,7 +308,7 @@ def test_bounds_that_are_kept_one_at_a_time_only_are_refused():
     assert caught.value.data["constraints"] == texts.split("; ")
 
 
-def test_a_metric_with_gaps_cannot_be_bounded():
+def test_a_metric_with_gaps_cannot_be_bounded() -> None:
     gaps = benchmark(edgegpu_latency_ms=[3.0, np.nan, np.nan, 4.0])
     message = (
         "does not know edgegpu_latency_ms of 2 of 4 architectures on cifar10 .NaN., so it cannot "
@@ -319,21 +324,22 @@ class Endless:
 
     source, dataset, metrics = "surrogate", "cifar10", {"latency_ms": "milliseconds"}
 
-    def table(self, metrics):
+    def table(self, metrics: Any) -> None:
         return None
 
 
-def test_where_architectures_cannot_be_listed_only_the_names_are_checked():
-    check_benchmark(Constrained(constraints="latency_ms < 1e-9"), Endless())
+def test_where_architectures_cannot_be_listed_only_the_names_are_checked() -> None:
+    endless: Any = Endless()
+    check_benchmark(Constrained(constraints="latency_ms < 1e-9"), endless)
     with pytest.raises(UnknownNameError, match="Did you mean 'latency_ms'"):
-        check_benchmark(Constrained(constraints="latency_s < 4"), Endless())
+        check_benchmark(Constrained(constraints="latency_s < 4"), endless)
 
 
 @pytest.mark.parametrize("metric", ["validation_accuracy", "test_accuracy", "training_seeds"])
-def test_what_the_search_is_judged_by_is_no_cost_to_bound(metric):
+def test_what_the_search_is_judged_by_is_no_cost_to_bound(metric: str) -> None:
     with pytest.raises(UnknownNameError, match=f"Unknown metric '{metric}'"):
         check_benchmark(Constrained(constraints=f"{metric} > 1"), benchmark())
 
 
-def test_a_point_may_be_bounded_from_both_sides():
+def test_a_point_may_be_bounded_from_both_sides() -> None:
     assert len(parse_constraints("a >= 2; a <= 2")) == 2

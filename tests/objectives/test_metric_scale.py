@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,14 +18,16 @@ NAMES = ["linear", "log", "ratio"]
 VALUES = st.lists(st.floats(0.01, 1e4), min_size=2, max_size=20, unique=True)
 
 
-def archive(values):
+def archive(values: Any) -> pd.DataFrame:
     return pd.DataFrame({"latency_ms": values, "predicted_latency_ms": np.nan})
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("bound", BOUNDS)
 @given(values=VALUES)
-def test_targets_keep_the_order_and_the_side_of_the_bound(name, bound, values):
+def test_targets_keep_the_order_and_the_side_of_the_bound(
+    name: Any, bound: Any, values: Any
+) -> None:
     scale = MetricScale.of(bound, archive(values), name)
     excess = bound.excess(np.array(values))
     targets = scale.target(excess)
@@ -32,7 +36,7 @@ def test_targets_keep_the_order_and_the_side_of_the_bound(name, bound, values):
     assert scale.excess(targets) == pytest.approx(excess, rel=1e-6, abs=1e-9)
 
 
-def test_far_from_the_bound_the_log_scale_is_coarse_and_at_it_as_fine():
+def test_far_from_the_bound_the_log_scale_is_coarse_and_at_it_as_fine() -> None:
     scale = MetricScale(1.0, "log")
     near, far = scale.target(np.array([0.0, 0.01])), scale.target(np.array([100.0, 100.01]))
     assert near[1] - near[0] == pytest.approx(0.01, rel=0.01)
@@ -40,7 +44,7 @@ def test_far_from_the_bound_the_log_scale_is_coarse_and_at_it_as_fine():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_cannot_run_is_the_worst(name):
+def test_what_cannot_run_is_the_worst(name: Any) -> None:
     table = archive([2.0, 3.0, 9.0, np.inf])
     targets = MetricScale.of(BOUNDS[0], table, name).targets(BOUNDS[0], table)
     assert targets[3] == max(targets[2], 1)
@@ -49,7 +53,7 @@ def test_what_cannot_run_is_the_worst(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_errors_are_those_of_targets(name):
+def test_errors_are_those_of_targets(name: Any) -> None:
     table = pd.DataFrame(
         {"latency_ms": [5.0, 8.0, np.inf], "predicted_latency_ms": [np.nan, 3.0, 3.0]}
     )
@@ -62,12 +66,12 @@ def test_errors_are_those_of_targets(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_overflowing_prediction_is_finite(name):
+def test_an_overflowing_prediction_is_finite(name: Any) -> None:
     assert np.isfinite(MetricScale(1.0, name).excess(np.array([1e6, -1e6]))).all()
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
-def test_on_the_scale_of_ratios_a_product_is_a_sum(bound):
+def test_on_the_scale_of_ratios_a_product_is_a_sum(bound: Any) -> None:
     depth, width = np.meshgrid([1.0, 2.0, 4.0], [3.0, 5.0])
     scale = MetricScale.of(bound, archive((depth * width).ravel()), "ratio")
     targets = scale.target(bound.excess(depth * width))
@@ -75,7 +79,7 @@ def test_on_the_scale_of_ratios_a_product_is_a_sum(bound):
     assert np.ptp(targets) * scale.spread == pytest.approx(np.log(20 / 3))
 
 
-def test_on_the_scale_of_ratios_a_metric_may_be_zero_and_all_may_be_equal():
+def test_on_the_scale_of_ratios_a_metric_may_be_zero_and_all_may_be_equal() -> None:
     targets = [
         MetricScale.of(BOUNDS[0], archive(values), "ratio").targets(BOUNDS[0], archive(values))
         for values in ([0.0, 4.0, 8.0], [2.0, 2.0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from optiproxy_nas.objectives.constrained import Constrained, FeasibleFirst
 from optiproxy_nas.objectives.pricing import Pricing
 from optiproxy_nas.objectives.trial_order import TrialOrder
 from optiproxy_nas.testing import check_objective
+from tiny_space import TinySpace
 
 pytestmark = pytest.mark.heavy
 
@@ -27,13 +28,13 @@ ONE = ["latency_ms <= 6"]
 THREE = ["latency_ms <= 6.5", "size_mb < 1.6", "some_fail_ms >= 1.2"]
 
 
-def after_epochs(space):
+def after_epochs(space: Any) -> Any:
     """As the multi-fidelity objective asks: the value after so many epochs."""
     made = MadeUp(space)
     return batched(lambda names, epochs: made(names) - 20 * (epochs < 100))
 
 
-CASES = {
+CASES: dict[str, tuple[Any, Any]] = {
     "accuracy": ("accuracy", MadeUp),
     "one bound": (
         {"name": "constrained", "constraints": ONE},
@@ -85,12 +86,12 @@ SPACES = {
     [(case, space) for case in CASES for space in SPACES[case]],
     indirect=["space"],
 )
-def test_objectives_conform(case, space):
+def test_objectives_conform(case: Any, space: Any) -> None:
     objective, evaluate = CASES[case]
     check_objective(objective, space, evaluate(space))
 
 
-def test_every_registered_objective_is_among_the_cases():
+def test_every_registered_objective_is_among_the_cases() -> None:
     names = {case if isinstance(case, str) else case["name"] for case, _ in CASES.values()}
     assert names == set(OBJECTIVES)
 
@@ -100,143 +101,143 @@ class Grows(Objective):
 
     @field_validator("level")
     @classmethod
-    def _more(cls, value):
+    def _more(cls, value: Any) -> Any:
         return value + 1
 
 
 class TakesAColumn(Objective):
     @property
-    def columns(self):
+    def columns(self) -> Any:
         return {"score": "float64"}
 
 
 class HidesAMetric(Objective):
     @property
-    def metrics(self):
+    def metrics(self) -> Any:
         return ("latency_ms",)
 
 
 class ChangesTheBatch(Objective):
-    def derived_columns(self, evaluations):
+    def derived_columns(self, evaluations: Any) -> Any:
         evaluations["note"] = 1
         return {}
 
 
 class Undeclared(Objective):
-    def derived_columns(self, evaluations):
+    def derived_columns(self, evaluations: Any) -> Any:
         return {"surprise": np.ones(len(evaluations))}
 
 
 class BatchMean(Objective):
     @property
-    def columns(self):
+    def columns(self) -> Any:
         return {"above_mean": "float64"}
 
-    def derived_columns(self, evaluations):
+    def derived_columns(self, evaluations: Any) -> Any:
         return {"above_mean": evaluations["value"] - evaluations["value"].mean()}
 
 
 class ArchiveAsScratch(Objective):
-    def diagnose(self, evaluations, archive):
+    def diagnose(self, evaluations: Any, archive: Any) -> Any:
         archive["scratch"] = 1
         return {}
 
 
 class NanReport(Objective):
-    def summary(self, archive):
+    def summary(self, archive: Any) -> Any:
         return {"margin": float("nan")}
 
 
 class NanKeys(TrialOrder):
-    def keys(self, archive):
+    def keys(self, archive: Any) -> Any:
         values = np.where(np.arange(len(archive)) == 2, np.nan, archive["value"])
         return np.stack([np.ones(len(archive)), values])
 
 
 class RelativeKeys(TrialOrder):
-    def keys(self, archive):
+    def keys(self, archive: Any) -> Any:
         return np.concatenate([super().keys(archive), rankdata(archive["value"])[None]])
 
 
 class KeysOfAnother(TrialOrder):
-    def keys(self, archive):
+    def keys(self, archive: Any) -> Any:
         return np.stack([np.ones(len(archive)), -archive["value"].to_numpy()])
 
 
 class OtherRanks(TrialOrder):
-    def ranks(self, archive):
+    def ranks(self, archive: Any) -> Any:
         return super().ranks(archive)[::-1].copy()
 
 
 class HalfEligible(TrialOrder):
     """The better half may not be the answer."""
 
-    def may_answer(self, archive):
+    def may_answer(self, archive: Any) -> Any:
         return archive["value"].to_numpy() < 70
 
 
 class BestIneligible(HalfEligible):
-    def best(self, archive):
+    def best(self, archive: Any) -> Any:
         return np.maximum.accumulate(archive["value"].to_numpy())
 
 
 class ValueAlone(HalfEligible):
     """The keys forget what is eligible."""
 
-    def keys(self, archive):
+    def keys(self, archive: Any) -> Any:
         return np.stack([archive["value"], archive["value"]])
 
 
 class LastIncumbent(TrialOrder):
-    def incumbent(self, archive):
+    def incumbent(self, archive: Any) -> Any:
         return len(archive) - 1
 
 
 class FloatCosts(Pricing):
-    def costs(self, table):
+    def costs(self, table: Any) -> Any:
         return np.ones(len(table))
 
 
 class WrongPrice(Pricing):
     @property
-    def full_cost(self):
+    def full_cost(self) -> int:
         return 2
 
 
 class CheapStart(Pricing):
-    def initial_cost(self, count):
+    def initial_cost(self, count: int) -> Any:
         return count - 1
 
 
 class OneIdentity(Pricing):
-    def identities(self, space, table, codes):
+    def identities(self, space: Any, table: Any, codes: Any) -> Any:
         return [code[0] for code in codes.tolist()]
 
 
 class SmallCapacity(Pricing):
-    def capacity(self, size):
+    def capacity(self, size: Any) -> Any:
         return size // 2
 
 
 class FlatTargets(ProxyTask):
-    def targets(self, archive, name):
+    def targets(self, archive: Any, name: str) -> Any:
         return super().targets(archive, name)[0]
 
 
 class InfiniteTargets(ProxyTask):
-    def targets(self, archive, name):
+    def targets(self, archive: Any, name: str) -> Any:
         targets = super().targets(archive, name)
         targets[0, -1] = torch.inf
         return targets
 
 
 class TargetsByIndex(ProxyTask):
-    def targets(self, archive, name):
+    def targets(self, archive: Any, name: str) -> Any:
         return super().targets(archive, name) + float(archive.index[0])
 
 
 class GlobalRandom(ProxyTask):
-    def targets(self, archive, name):
+    def targets(self, archive: Any, name: str) -> Any:
         torch.rand(1)
         return super().targets(archive, name)
 
@@ -246,55 +247,59 @@ class Remembers(ProxyTask):
 
     count: ClassVar = itertools.count()
 
-    def score(self, archive, selection):
+    def score(self, archive: Any, selection: Any) -> Any:
         sign = (-1.0) ** (next(self.count) // 9)  # nine are asked for in a search
         return lambda predictions: sign * predictions[:, 0].mean(0)
 
 
 class HidesItsHead(ProxyTask):
-    def heads_of(self, table):
+    def heads_of(self, table: Any) -> Any:
         return np.zeros((1, len(table)), dtype=bool)
 
 
 class RelativeScore(ProxyTask):
-    def score(self, archive, selection):
+    def score(self, archive: Any, selection: Any) -> Any:
         return lambda predictions: predictions[:, 0].mean(0) - predictions.mean()
 
 
 class RoundedScore(ProxyTask):
-    def score(self, archive, selection):
+    def score(self, archive: Any, selection: Any) -> Any:
         return lambda predictions: predictions[:, 0].mean(0).detach() + 0 * predictions.sum()
 
 
 class WrongSlope(ProxyTask):
-    def score(self, archive, selection):
+    def score(self, archive: Any, selection: Any) -> Any:
         return lambda p: 2 * p[:, 0].mean(0) - p[:, 0].mean(0).detach()
 
 
 class Overflows(ProxyTask):
-    def score(self, archive, selection):
+    def score(self, archive: Any, selection: Any) -> Any:
         return lambda predictions: (3 * predictions[:, 0].mean(0)).exp()
 
 
 class Overspends(ProxyTask):
-    def promotions(self, archive, predict, name, allowance, excluded=()):
+    def promotions(
+        self, archive: Any, predict: Any, name: str, allowance: Any, excluded: Any = ()
+    ) -> Any:
         return np.arange(allowance + 1 if archive["step"].max() == 3 else 0)
 
 
 class ChoosesAgain(ProxyTask):
     """After the search that the suite looks at; there the ledger would hide it."""
 
-    def promotions(self, archive, predict, name, allowance, excluded=()):
+    def promotions(
+        self, archive: Any, predict: Any, name: str, allowance: Any, excluded: Any = ()
+    ) -> Any:
         return np.arange(min(allowance, 1) if archive["step"].max() == 3 else 0)
 
 
 class UndeclaredPrediction(ProxyTask):
-    def revealed(self, predictions, archive, name):
+    def revealed(self, predictions: Any, archive: Any, name: str) -> Any:
         columns = super().revealed(predictions, archive, name)
         return columns | ({"hunch": columns["predicted"]} if archive["step"].max() == 3 else {})
 
 
-def path_of(broken):
+def path_of(broken: Any) -> str:
     """The path of the class, or of an objective that it is a part of."""
     part = next(
         (name for name, kind in (("order", TrialOrder), ("price", Pricing), ("task", ProxyTask))
@@ -348,7 +353,7 @@ def path_of(broken):
         (UndeclaredPrediction, "predicted: a column not declared"),
     ],
 )
-def test_broken_promises_are_named(broken, complaint, tiny):
+def test_broken_promises_are_named(broken: Any, complaint: str, tiny: TinySpace) -> None:
     with pytest.raises((AssertionError, OptiProxyError), match=complaint):
         check_objective(path_of(broken), tiny, MadeUp(tiny))
 
@@ -357,16 +362,16 @@ class Weightless(Constrained):
     """Its violation is never charged against it."""
 
     @property
-    def order(self):
+    def order(self) -> WeightlessOrder:
         return WeightlessOrder(self.bounds)
 
 
 class WeightlessOrder(FeasibleFirst):
-    def keys(self, archive):
+    def keys(self, archive: Any) -> Any:
         return np.stack([np.ones(len(archive)), archive["value"]])
 
 
-def test_a_constrained_objective_of_a_third_party_is_checked_too(tiny):
+def test_a_constrained_objective_of_a_third_party_is_checked_too(tiny: TinySpace) -> None:
     path = f"{__name__}:{Weightless.__name__}"
     with pytest.raises(AssertionError, match="the first is not whether a row is eligible"):
         check_objective({"name": path, "constraints": ONE}, tiny, MadeUp(tiny, "latency_ms"))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from made_up import MadeUp
 from pydantic import Field
 
 from changed_source import changed
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks import get_source
 from optiproxy_nas.benchmarks.source_benchmark import SurrogateBenchmark
 from optiproxy_nas.core.errors import (
@@ -30,6 +34,7 @@ from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, setting_name
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective, ProxyTask
 from optiproxy_nas.objectives.constrained import Constrained
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 NEEDED = {"constrained": {"constraints": ["latency_ms <= 12"]}}
 
@@ -38,7 +43,7 @@ NEEDED = {"constrained": {"constraints": ["latency_ms <= 12"]}}
 class CautiousTask(ProxyTask):
     doubt: float
 
-    def score(self, archive, selection):
+    def score(self, archive: Any, selection: Any) -> Any:
         return lambda p: p[:, 0].mean(0) - self.doubt * p[:, 0].var(0)
 
 
@@ -48,14 +53,14 @@ class Cautious(Objective):
     doubt: float = Field(default=2.0, ge=0)
 
     @property
-    def columns(self):
+    def columns(self) -> Any:
         return {"length": "int64"}
 
-    def derived_columns(self, evaluations):
+    def derived_columns(self, evaluations: Any) -> Any:
         return {"length": evaluations["architecture"].str.len()}
 
     @property
-    def task(self):
+    def task(self) -> CautiousTask:
         return CautiousTask(self.doubt)
 
 
@@ -63,13 +68,13 @@ PATH = f"{__name__}:Cautious"
 
 
 @pytest.mark.parametrize("values", [None, {}, "accuracy", {"name": "accuracy"}])
-def test_the_plain_objective_is_the_default(values):
+def test_the_plain_objective_is_the_default(values: Any) -> None:
     assert resolve_objective(values).model_dump() == {"name": "accuracy", "direction": "maximize"}
     assert type(resolve_objective(values)) is Accuracy
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_resolved_settings_are_complete_and_survive_storing(name):
+def test_resolved_settings_are_complete_and_survive_storing(name: Any) -> None:
     resolved = resolve_objective({"name": name, **NEEDED.get(name, {})})
     dumped = resolved.model_dump(mode="json")
     # Later settings, which older dumps do not have; the first are those of two rungs.
@@ -82,7 +87,7 @@ def test_resolved_settings_are_complete_and_survive_storing(name):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_what_is_given_is_not_changed(name):
+def test_what_is_given_is_not_changed(name: Any) -> None:
     given = {"name": name, **NEEDED.get(name, {})}
     kept = json.dumps(given)
     resolve_objective(given)
@@ -96,7 +101,7 @@ def test_what_is_given_is_not_changed(name):
         ({"name": "constraint"}, "Unknown objective 'constraint'. Did you mean 'constrained'"),
     ],
 )
-def test_unknown_names_are_refused_with_the_nearest(values, message):
+def test_unknown_names_are_refused_with_the_nearest(values: Any, message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         resolve_objective(values)
 
@@ -127,12 +132,14 @@ def test_unknown_names_are_refused_with_the_nearest(values, message):
         ({"name": f"{__name__}:Nothing"}, "cannot be imported"),
     ],
 )  # fmt: skip
-def test_wrong_settings_are_refused_with_the_objectives_name(values, message):
+def test_wrong_settings_are_refused_with_the_objectives_name(values: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=f"(?s){message}"):
         resolve_objective(values)
 
 
-def test_a_broken_plug_in_does_not_hide_what_is_wrong(tmp_path, monkeypatch):
+def test_a_broken_plug_in_does_not_hide_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     metadata = tmp_path / "broken-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
@@ -154,7 +161,7 @@ def test_a_broken_plug_in_does_not_hide_what_is_wrong(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_parts_are_built_once(name):
+def test_the_parts_are_built_once(name: Any) -> None:
     objective = resolve_objective({"name": name, **NEEDED.get(name, {})})
     for part in ("order", "price", "task"):
         assert getattr(objective, part) is getattr(objective, part)
@@ -162,7 +169,7 @@ def test_the_parts_are_built_once(name):
     assert pickle.loads(pickle.dumps(objective)) == objective
 
 
-def test_a_list_and_one_text_with_semicolons_are_the_same_setting():
+def test_a_list_and_one_text_with_semicolons_are_the_same_setting() -> None:
     texts = "edgegpu_latency_ms < 4;parameters_millions <= 0.5"
     listed = resolve_objective({"name": "constrained", "constraints": texts.split(";")})
     assert resolve_objective({"name": "constrained", "constraints": texts}) == listed
@@ -171,14 +178,16 @@ def test_a_list_and_one_text_with_semicolons_are_the_same_setting():
     assert listed.task.heads == 3
 
 
-def test_all_digits_of_a_bound_reach_the_search():
+def test_all_digits_of_a_bound_reach_the_search() -> None:
     values = {"name": "constrained", "constraints": ["parameters_millions < 0.123456789"]}
     once = resolve_objective(values)
     objective = resolve_objective(json.loads(json.dumps(once.model_dump())))
     assert objective.bounds[0].bound == 0.123456789
 
 
-def test_presets_resolve_the_objective_before_any_query(make_parameters):
+def test_presets_resolve_the_objective_before_any_query(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     parameters = make_parameters(objective={"name": PATH, "doubt": 1})
     assert parameters.model_dump()["objective"] == {
         "name": PATH,
@@ -191,7 +200,9 @@ def test_presets_resolve_the_objective_before_any_query(make_parameters):
         make_parameters(objective="acuracy")
 
 
-def test_a_third_partys_objective_decides_the_search(nb201, make_parameters):
+def test_a_third_partys_objective_decides_the_search(
+    nb201: NASBench201, make_parameters: Callable[..., SearchParameters]
+) -> None:
     archives = [
         run_search(nb201, MadeUp(nb201), make_parameters(objective=objective)).archive
         for objective in ("accuracy", PATH, {"name": PATH, "doubt": 9})
@@ -205,7 +216,7 @@ def test_a_third_partys_objective_decides_the_search(nb201, make_parameters):
 
 
 @pytest.mark.parametrize("objective", [PATH, {"name": "constrained", "constraints": "m <= 3"}])
-def test_baselines_take_any_objective(nb201, objective):
+def test_baselines_take_any_objective(nb201: NASBench201, objective: Any) -> None:
     parameters = resolve_method(
         dict.fromkeys(("space", "benchmark"), "nb201")
         | {"source": "custom", "dataset": "custom", "method": "regularized_evolution"}
@@ -213,7 +224,7 @@ def test_baselines_take_any_objective(nb201, objective):
     )
 
     @batched
-    def evaluate(names):
+    def evaluate(names: Any) -> Any:
         values = MadeUp(nb201)(names)
         plain = objective == PATH
         return values if plain else {"value": values, "m": np.where(values > 70, 4.0, 2.0)}
@@ -227,7 +238,7 @@ def test_baselines_take_any_objective(nb201, objective):
         assert result.best_value <= 70 < result.archive["value"].max()
 
 
-def test_a_budget_is_checked_in_the_objectives_unit():
+def test_a_budget_is_checked_in_the_objectives_unit() -> None:
     run = {
         "space": "nb201", "benchmark": "nb201", "source": "s", "dataset": "cifar10", "seed": 0,
         "preset": "default",
@@ -254,10 +265,10 @@ def test_a_budget_is_checked_in_the_objectives_unit():
     ],
 )
 def test_full_training_follows_the_source_where_it_is_not_given(
-    source, given, full, step, continues
-):
+    source: str, given: Any, full: int, step: int, continues: bool
+) -> None:
     found = resolve_objective({"name": "multi_fidelity", **given}, training_of(source))
-    changed = {"full_epochs": full, "step_epochs": step, "continues": continues}
+    changed: dict[str, Any] = {"full_epochs": full, "step_epochs": step, "continues": continues}
     changed["rungs"] = (12, full)
     assert found == resolve_objective("multi_fidelity").model_copy(update=changed)
 
@@ -272,7 +283,9 @@ def test_full_training_follows_the_source_where_it_is_not_given(
         ((98,), {}, "one fidelity, and this objective needs two"),
     ],
 )  # fmt: skip
-def test_fidelities_that_a_source_lacks_are_told_with_those_that_fit(epochs, settings, message):
+def test_fidelities_that_a_source_lacks_are_told_with_those_that_fit(
+    epochs: Any, settings: Any, message: str
+) -> None:
     known = changed(get_source("nb301_yahpo"), epochs=epochs)
     metrics = {known.contents.target: "percent"}
     benchmark = SurrogateBenchmark(known, "cifar10", lambda *_: np.empty(0), metrics)

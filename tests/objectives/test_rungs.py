@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from scipy.stats import norm
 from optiproxy_nas import Problem, Space, Target, search
 from optiproxy_nas.algorithm.archive import codes_of, extend, make_batch
 from optiproxy_nas.algorithm.candidates import Pool
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.errors import BudgetError, ParameterError
 from optiproxy_nas.methods import resolve_method
@@ -30,12 +33,12 @@ PROBLEM = Training(None, continues=True)
 RUNGS = st.sets(st.integers(1, 60), min_size=2, max_size=4).map(sorted).map(tuple)
 
 
-def objective_of(*rungs, **settings):
+def objective_of(*rungs: Any, **settings: Any) -> Any:
     given = {"rungs": rungs or (3, 9, 27), "low_first": 1, "step_epochs": 60, "share": 1.0}
     return resolve_objective({"name": "multi_fidelity", **given, **settings}, PROBLEM)
 
 
-def archive_of(objective, *rows):
+def archive_of(objective: Any, *rows: Any) -> Any:
     """D of rows (cell, epochs, value)."""
     cells, epochs, values = zip(*rows, strict=True)
     columns = objective.price.fidelity_columns(np.array(epochs))
@@ -43,7 +46,7 @@ def archive_of(objective, *rows):
     return extend(None, batch.assign(value=np.array(values, float)), objective)
 
 
-def scores(count):
+def scores(count: int) -> Any:
     """Normal scores of ranks 1 to count: targets named "rank"."""
     return norm.ppf((np.arange(count) + 0.5) / count)
 
@@ -52,16 +55,16 @@ def scores(count):
 
 
 @pytest.mark.parametrize("given", [[1, 3, 9], (np.int64(1), np.int32(3), 9), "1;3;9"])
-def test_whole_numbers_of_any_type_are_rungs(given):
-    found = resolve_objective({"name": "multi_fidelity", "rungs": given}, PROBLEM)
+def test_whole_numbers_of_any_type_are_rungs(given: Any) -> None:
+    found: Any = resolve_objective({"name": "multi_fidelity", "rungs": given}, PROBLEM)
     assert found.rungs == (1, 3, 9)
     assert all(type(rung) is int for rung in found.rungs)
-    pair = resolve_objective({"name": "multi_fidelity", "low_epochs": 1, "full_epochs": 9})
+    pair: Any = resolve_objective({"name": "multi_fidelity", "low_epochs": 1, "full_epochs": 9})
     assert pair.rungs == (1, 9)
 
 
 @pytest.mark.parametrize("pair", [(1.0, 9), (1, 9.0), (1.0, 9.0)])
-def test_so_is_an_epoch_that_is_no_whole_number(pair):
+def test_so_is_an_epoch_that_is_no_whole_number(pair: Any) -> None:
     given = dict(zip(("low_epochs", "full_epochs"), pair, strict=True))
     with pytest.raises(ParameterError, match="an integer is needed"):
         resolve_objective({"name": "multi_fidelity", **given})
@@ -70,13 +73,13 @@ def test_so_is_an_epoch_that_is_no_whole_number(pair):
 @pytest.mark.parametrize(
     "given", [[1.0, 3.0], [1.5, 3, 9], [True, 3], [1, "x"], [1, float("inf")], [1, None]]
 )
-def test_what_is_no_rung_is_refused_by_its_name(given):
+def test_what_is_no_rung_is_refused_by_its_name(given: Any) -> None:
     with pytest.raises(ParameterError, match="rungs"):
         resolve_objective({"name": "multi_fidelity", "rungs": given}, PROBLEM)
 
 
 @given(RUNGS)
-def test_rungs_survive_storing_and_pairs_have_two_spellings(rungs):
+def test_rungs_survive_storing_and_pairs_have_two_spellings(rungs: Any) -> None:
     found = objective_of(*rungs)
     assert found.rungs == rungs
     assert (found.low_epochs, found.full_epochs) == (rungs[0], rungs[-1])
@@ -92,8 +95,8 @@ def test_rungs_survive_storing_and_pairs_have_two_spellings(rungs):
 
 
 @given(st.integers(2, 300))
-def test_a_full_training_alone_gives_a_search_that_a_user_can_pay(full):
-    found = resolve_objective({"name": "multi_fidelity", "full_epochs": full}, PROBLEM)
+def test_a_full_training_alone_gives_a_search_that_a_user_can_pay(full: Any) -> None:
+    found: Any = resolve_objective({"name": "multi_fidelity", "full_epochs": full}, PROBLEM)
     assert found.rungs == default_rungs(full)
     assert found.rungs[-1] == full
     assert all(rung >= 1 for rung in found.rungs)
@@ -103,7 +106,7 @@ def test_a_full_training_alone_gives_a_search_that_a_user_can_pay(full):
     assert least <= 9 * full
 
 
-def test_default_rungs_are_about_a_ninth_a_third_and_all():
+def test_default_rungs_are_about_a_ninth_a_third_and_all() -> None:
     found = {full: default_rungs(full) for full in (2, 4, 5, 10, 27, 100)}
     assert found == {
         2: (1, 2), 4: (1, 4), 5: (1, 2, 5), 10: (1, 3, 10), 27: (3, 9, 27), 100: (11, 33, 100),
@@ -125,13 +128,13 @@ def test_default_rungs_are_about_a_ninth_a_third_and_all():
         ({"rungs": [1.5, 9]}, "whole numbers"),
     ],
 )
-def test_what_is_no_ladder_is_refused_in_one_message(given, message):
+def test_what_is_no_ladder_is_refused_in_one_message(given: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message) as caught:
         resolve_objective({"name": "multi_fidelity", **given}, PROBLEM)
     assert caught.value.message.count("\n") == 0
 
 
-def test_a_budget_that_ends_without_an_answer_is_refused_in_the_unit():
+def test_a_budget_that_ends_without_an_answer_is_refused_in_the_unit() -> None:
     with pytest.raises(BudgetError, match=r"40 percent is too small.*rungs = \[11, 33, 100\]"):
         search(
             space="nb201",
@@ -145,7 +148,9 @@ def test_a_budget_that_ends_without_an_answer_is_refused_in_the_unit():
 
 
 @given(RUNGS, st.booleans(), st.integers(1, 20), st.floats(0.1, 1))
-def test_costs_add_up_to_the_rung_that_was_reached(rungs, continues, first, share):
+def test_costs_add_up_to_the_rung_that_was_reached(
+    rungs: Any, continues: Any, first: Any, share: Any
+) -> None:
     ladder = Rungs(rungs, continues, first, share)
     assert sum(ladder.costs) == (rungs[-1] if continues else sum(rungs))
     assert all(cost > 0 for cost in ladder.costs)
@@ -153,7 +158,9 @@ def test_costs_add_up_to_the_rung_that_was_reached(rungs, continues, first, shar
 
 
 @given(RUNGS, st.integers(0, 300), st.data())
-def test_a_step_raises_no_more_than_it_pays_and_what_waits(rungs, allowance, data):
+def test_a_step_raises_no_more_than_it_pays_and_what_waits(
+    rungs: Any, allowance: Any, data: Any
+) -> None:
     ladder = Rungs(rungs, data.draw(st.booleans()), 3, 1.0)
     top = len(rungs) - 1
     waiting = data.draw(st.lists(st.integers(0, 9), min_size=top, max_size=top))
@@ -165,7 +172,7 @@ def test_a_step_raises_no_more_than_it_pays_and_what_waits(rungs, allowance, dat
         assert counts[-1] >= 1
 
 
-def test_each_rung_below_gets_a_third_of_a_step_of_three_rungs():
+def test_each_rung_below_gets_a_third_of_a_step_of_three_rungs() -> None:
     ladder = Rungs((3, 9, 27), True, 1, 1.0)
     assert ladder.spread(54, [9, 9]) == [3, 1]  # 18 + 18, and 18 are left for six new ones
     assert ladder.spread(42, [9, 0]) == [4, 0]
@@ -173,7 +180,7 @@ def test_each_rung_below_gets_a_third_of_a_step_of_three_rungs():
     assert Rungs((3, 27), True, 1, 1.0).spread(48, [9]) == [2]
 
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "initial_samples": 6,
     "proxy": {"hidden": 8, "layers": 1, "members": 2},
     "fit": {"epochs": 3, "first_epochs": 3},
@@ -183,10 +190,10 @@ SMALL = {
 
 
 @pytest.mark.parametrize("continues", [True, False])
-def test_a_search_charges_each_architecture_once_a_rung(continues):
+def test_a_search_charges_each_architecture_once_a_rung(continues: bool) -> None:
     asked = []
 
-    def evaluate(architecture, epochs):
+    def evaluate(architecture: str, epochs: int) -> Any:
         asked.append((architecture, epochs))
         return float(sum(map(ord, architecture)) % 97 + epochs)
 
@@ -208,11 +215,12 @@ def test_a_search_charges_each_architecture_once_a_rung(continues):
     assert result.best_value == archive.loc[archive["epochs"] == 9, "value"].max()
 
 
-def test_first_looks_follow_a_small_space_but_where_they_are_given():
-    def low_first(**settings):
+def test_first_looks_follow_a_small_space_but_where_they_are_given() -> None:
+    def low_first(**settings: Any) -> Any:
         objective = {"name": "multi_fidelity", "full_epochs": 27, **settings}
         run = {"space": {"choices": {"a": [1, 2, 3], "b": [1, 2, 3]}}, "seed": 0, "budget": 200}
-        return resolve_method({**run, "objective": objective}).objective.low_first
+        found: Any = resolve_method({**run, "objective": objective}).objective
+        return found.low_first
 
     assert low_first() == 4
     assert [low_first(low_first=given) for given in (2, 6, 9)] == [2, 6, 9]
@@ -227,7 +235,7 @@ class Noted(Problem):
     target = Target("score")
     amount = 0  # of training
 
-    def evaluate(self, trial):
+    def evaluate(self, trial: Any) -> Any:
         file = trial.folder / "epochs"
         before = int(file.read_text()) if file.exists() else 0
         file.write_text(str(trial.epochs))
@@ -235,7 +243,7 @@ class Noted(Problem):
         return trial.architecture["a"] + trial.architecture["b"] - 10.0 / trial.epochs
 
 
-def test_what_another_search_trained_is_raised_at_the_price_of_all_that_is_trained():
+def test_what_another_search_trained_is_raised_at_the_price_of_all_that_is_trained() -> None:
     Noted.amount = 0
     before = pd.DataFrame(
         [
@@ -253,7 +261,7 @@ def test_what_another_search_trained_is_raised_at_the_price_of_all_that_is_train
     assert Noted.amount == charged["cost"].sum() <= 110
 
 
-def test_a_small_space_is_used_up_and_still_raised():
+def test_a_small_space_is_used_up_and_still_raised() -> None:
     result = search(
         space={"depth": [1, 2, 3], "width": [16, 32, 64]},
         evaluate=lambda network, epochs: network["depth"] * network["width"] + epochs,
@@ -262,7 +270,8 @@ def test_a_small_space_is_used_up_and_still_raised():
         **{**SMALL, "initial_samples": 3},
     )
     archive = result.archive
-    assert result.parameters.objective.low_first == 4
+    objective: Any = result.parameters.objective
+    assert objective.low_first == 4
     assert (archive["epochs"] == 1).sum() == 9  # each architecture
     assert archive["cost"].sum() <= 72
     assert result.best_value == 3 * 64 + 9
@@ -271,7 +280,7 @@ def test_a_small_space_is_used_up_and_still_raised():
 # What the rungs say about each other.
 
 
-def test_targets_are_dealt_out_anew_at_each_rung():
+def test_targets_are_dealt_out_anew_at_each_rung() -> None:
     objective = objective_of()
     low = [(cell, 3, 10.0 * cell) for cell in range(5)]
     middle = [(4, 9, 60.0), (3, 9, 80.0), (2, 9, 70.0)]  # ranks 5, 4, 3 below; 1, 3, 2 here
@@ -286,11 +295,11 @@ def test_targets_are_dealt_out_anew_at_each_rung():
     assert np.isnan(targets).sum() == 3 * 10 - 5 - 3 - 2
 
 
-def promoted(objective, archive, allowance, opinion, excluded=()):
+def promoted(objective: Any, archive: Any, allowance: Any, opinion: Any, excluded: Any = ()) -> Any:
     """(cell, rung that is reached) of the promotions; ``opinion`` [R] of each cell, in order."""
     names = {name: cell for cell, name in enumerate(SPACE.to_string(CELLS))}
 
-    def predict(rows):
+    def predict(rows: Any) -> Any:
         cells = [names[name] for name in archive["architecture"].iloc[rows]]
         return torch.tensor([opinion])[:, cells].transpose(1, 2)
 
@@ -302,7 +311,7 @@ def promoted(objective, archive, allowance, opinion, excluded=()):
     ]
 
 
-def test_the_best_predicted_at_each_rung_is_raised():
+def test_the_best_predicted_at_each_rung_is_raised() -> None:
     objective = objective_of(measured=0.0)
     rows = [(cell, 3, 1.0) for cell in range(4)] + [(0, 9, 5.0), (1, 9, 6.0)]
     archive = archive_of(objective, *rows)
@@ -316,7 +325,7 @@ def test_the_best_predicted_at_each_rung_is_raised():
     assert promoted(objective_of(low_first=5), archive, 42, opinion) == []
 
 
-def test_a_middle_rung_waits_for_as_much_money_as_the_lowest():
+def test_a_middle_rung_waits_for_as_much_money_as_the_lowest() -> None:
     objective = objective_of(low_first=6, measured=0.0)
     low = [(cell, 3, 1.0) for cell in range(6)]
     one, two = archive_of(objective, *low, (0, 9, 1.0)), [(0, 9, 1.0), (1, 9, 1.0)]
@@ -326,7 +335,7 @@ def test_a_middle_rung_waits_for_as_much_money_as_the_lowest():
     assert (0, 27) in promoted(objective, both, 60, opinion)
 
 
-def test_predictions_of_a_promotion_are_of_the_rung_that_it_reaches():
+def test_predictions_of_a_promotion_are_of_the_rung_that_it_reaches() -> None:
     objective = objective_of()
     low = [(cell, 3, 10.0 * cell) for cell in range(5)]
     middle = [(cell, 9, 50.0 + 10 * cell) for cell in (2, 3, 4)]
@@ -341,7 +350,7 @@ def test_predictions_of_a_promotion_are_of_the_rung_that_it_reaches():
 # What may be deleted.
 
 
-def test_what_was_ended_early_is_never_raised():
+def test_what_was_ended_early_is_never_raised() -> None:
     objective = objective_of(measured=0.0, low_first=4)
     rows = [(cell, 3, float(cell)) for cell in range(4)] + [(3, 9, 5.0)]
     archive = archive_of(objective, *rows).assign(stopped=[False, False, True, False, True])
@@ -354,7 +363,7 @@ def test_what_was_ended_early_is_never_raised():
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30), st.floats(0.1, 1))
-def test_what_falls_out_of_the_best_share_stays_out(values, share):
+def test_what_falls_out_of_the_best_share_stays_out(values: Any, share: Any) -> None:
     objective = objective_of(share=share, low_first=4)
     rows = [(cell, 3, float(value)) for cell, value in enumerate(values)]
     archive = archive_of(objective, *rows)
@@ -366,7 +375,7 @@ def test_what_falls_out_of_the_best_share_stays_out(values, share):
         assert masks[-1].all()
 
 
-def test_only_promotable_rows_are_raised_and_raised_ones_are_not_promotable():
+def test_only_promotable_rows_are_raised_and_raised_ones_are_not_promotable() -> None:
     objective = objective_of(share=0.4, low_first=5, measured=0.0)
     low = [(cell, 3, float(cell)) for cell in range(5)]
     archive = archive_of(objective, *low)
@@ -377,12 +386,14 @@ def test_only_promotable_rows_are_raised_and_raised_ones_are_not_promotable():
     assert objective.promotable(grown).tolist() == [False] * 5 + [True, False, False]
 
 
-def test_objectives_without_rungs_promote_nothing():
+def test_objectives_without_rungs_promote_nothing() -> None:
     archive = pd.DataFrame({"architecture": ["a", "b"], "value": [1.0, 2.0]})
     assert not resolve_objective("accuracy").promotable(archive).any()
 
 
-def test_a_step_of_three_rungs_is_a_batch_of_all_of_them(make_parameters):
+def test_a_step_of_three_rungs_is_a_batch_of_all_of_them(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     objective = objective_of(measured=0.0)
     rows = [(cell, 3, 1.0) for cell in range(4)] + [(0, 9, 5.0), (1, 9, 6.0)]
     archive = archive_of(objective, *rows)

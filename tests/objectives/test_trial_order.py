@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +19,7 @@ from optiproxy_nas.methods.memory import MemoryMethod
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.base import Training
 from optiproxy_nas.objectives.trial_order import fitness_of
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 NEAR_MINUS_1E8 = (2.0**12, -(2.0**27))  # scale, offset: exact in a float
 BOUND = {"name": "constrained", "constraints": ["latency_ms <= 6"]}
@@ -40,7 +43,9 @@ archives = st.lists(
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
 @given(archives)
-def test_methods_get_finite_numbers_in_the_order_of_the_trials(objective, archive):
+def test_methods_get_finite_numbers_in_the_order_of_the_trials(
+    objective: Any, archive: Any
+) -> None:
     order = objective.order
     keys, eligible = order.keys(archive), order.eligible(archive)
     fitness = fitness_of(keys)
@@ -56,7 +61,7 @@ def test_methods_get_finite_numbers_in_the_order_of_the_trials(objective, archiv
         assert archive["value"][order.incumbent(archive)] == order.best(archive)[-1] == best
 
 
-def test_the_scale_of_what_may_not_be_the_answer_is_that_of_the_data():
+def test_the_scale_of_what_may_not_be_the_answer_is_that_of_the_data() -> None:
     values, violations = np.array([-1e8, -1.2e8]), np.array([0.01, 1.0, np.inf])
     keys = np.array([[1, 1, 0, 0, 0], [*values, *-violations]])
     fitness = fitness_of(keys)
@@ -65,15 +70,15 @@ def test_the_scale_of_what_may_not_be_the_answer_is_that_of_the_data():
     assert (fitness_of(keys[:, 2:]) < 0).all()  # nothing eligible
 
 
-def integer(architecture):
+def integer(architecture: str) -> Any:
     """0..127, alike for neighbours."""
     return sum(map(ord, architecture)) * 7 % 128
 
 
-def bounded(scale, offset):
+def bounded(scale: Any, offset: Any) -> Any:
     """A third breaks the bound, some of it without a number."""
 
-    def evaluate(architecture):
+    def evaluate(architecture: str) -> Any:
         kind = len(architecture) + ord(architecture[1])
         return {
             "value": offset + scale * integer(architecture),
@@ -98,7 +103,7 @@ SETTINGS = {
 }
 
 
-def bounded_search(method, scale, offset):
+def bounded_search(method: str, scale: Any, offset: Any) -> Any:
     more = SMALL if method == "optiproxy" else {"settings": SETTINGS.get(method, {})}
     return search(
         method=method,
@@ -110,7 +115,7 @@ def bounded_search(method, scale, offset):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_answer_is_the_best_feasible_row_also_with_values_near_minus_1e8(method):
+def test_the_answer_is_the_best_feasible_row_also_with_values_near_minus_1e8(method: Any) -> None:
     result = bounded_search(method, *NEAR_MINUS_1E8)
     feasible = result.archive[result.archive["latency_ms"] <= 6]
     assert 0 < len(feasible) < len(result.archive)
@@ -120,14 +125,14 @@ def test_the_answer_is_the_best_feasible_row_also_with_values_near_minus_1e8(met
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("method", [name for name in SETTINGS if name != "bananas"])
-def test_methods_that_only_compare_search_alike_at_any_scale(method):
+def test_methods_that_only_compare_search_alike_at_any_scale(method: Any) -> None:
     one, other = (bounded_search(method, *of).archive for of in ((1, 0), NEAR_MINUS_1E8))
     assert one["architecture"].tolist() == other["architecture"].tolist()
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "optiproxy"])
-def test_methods_compare_as_the_order_does(name, nb201):
+def test_methods_compare_as_the_order_does(name: Any, nb201: NASBench201) -> None:
     """Also what they remember of earlier rounds. (OptiProxy-NAS reads the order itself.)"""
     objective = resolve_objective(BOUND)
     method = build_method(name, nb201, SETTINGS.get(name, {}), 16, 0)
@@ -138,23 +143,24 @@ def test_methods_compare_as_the_order_does(name, nb201):
     told = archive.head(len(values))  # nothing is told that is not asked after
     assert (rankdata(values, "dense") - 1 == objective.order.ranks(told)).all()
     if name == "tpe":
-        held = [trial.value for trial in method._study.trials if trial.value is not None]
+        study: Any = vars(method)["_study"]
+        held = [trial.value for trial in study.trials if trial.value is not None]
         assert sorted(held) == sorted(values)
 
 
-def negated(evaluate):
-    def mirrored(*arguments):
+def negated(evaluate: Any) -> Any:
+    def mirrored(*arguments: Any) -> Any:
         answer = evaluate(*arguments)
         return {**answer, "value": -answer["value"]} if isinstance(answer, dict) else -answer
 
     return mirrored
 
 
-def plain(architecture):
+def plain(architecture: str) -> Any:
     return 90.0 - integer(architecture)
 
 
-def by_epochs(architecture, epochs):
+def by_epochs(architecture: str, epochs: int) -> Any:
     return epochs / 20 + integer(architecture)
 
 
@@ -167,12 +173,12 @@ TASKS = {
 }
 
 
-def mirror_images(method, task):
+def mirror_images(method: str, task: Any) -> Any:
     """A search that maximises, and one that minimises the negated values."""
     objective, evaluate, price = TASKS[task]
     more = SMALL if method == "optiproxy" else {"settings": SETTINGS.get(method, {})}
     budget = price * (8 if method in ("optiproxy", "gaussian_process") else 16)
-    arguments = {"method": method, "objective": objective, "budget": budget, **more}
+    arguments: dict[str, Any] = {"method": method, "objective": objective, "budget": budget, **more}
     return (
         search(**arguments, evaluate=evaluate),
         search(**arguments, evaluate=negated(evaluate), direction="minimize"),
@@ -181,7 +187,7 @@ def mirror_images(method, task):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("method", METHODS)
-def test_minimising_is_the_mirror_image_of_maximising(method, task):
+def test_minimising_is_the_mirror_image_of_maximising(method: Any, task: Any) -> None:
     one, other = mirror_images(method, task)
     turned = {name: -other.archive[name] for name in ("value", "best", "predicted")}
     pd.testing.assert_frame_equal(one.archive, other.archive.assign(**turned), check_exact=True)
@@ -191,7 +197,7 @@ def test_minimising_is_the_mirror_image_of_maximising(method, task):
     assert other.best_value == other.archive["value"][eligible].min()
 
 
-def test_direction_is_a_setting_of_the_objective_that_the_source_gives():
+def test_direction_is_a_setting_of_the_objective_that_the_source_gives() -> None:
     minimised = Training(200, False, "minimize")
     assert resolve_objective("accuracy").direction == "maximize"
     for name in ("accuracy", BOUND, "multi_fidelity"):
@@ -200,5 +206,6 @@ def test_direction_is_a_setting_of_the_objective_that_the_source_gives():
     assert resolve_objective(given, minimised).direction == "maximize"
     with pytest.raises(ParameterError, match=r"objective\.direction = 'maximize'"):
         search(evaluate=plain, objective=given, direction="minimize")
+    down: Any = "down"
     with pytest.raises(ParameterError, match="direction"):
-        search(evaluate=plain, direction="down")
+        search(evaluate=plain, direction=down)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from built_problem import Built
 from torch import Tensor, nn
 
 from optiproxy_nas import DataError, ParameterError, Problem, RunningTrial, search
@@ -16,7 +17,6 @@ from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.pipelines.own_problem import check_problem
 from optiproxy_nas.problems.building import checked_build, has_build, has_example, tensors_in
 from optiproxy_nas.problems.resolution import with_problem
-from tests.problems.built_problem import Built
 
 
 class OtherSpace(Built):

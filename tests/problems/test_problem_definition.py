@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Small(Problem):
         self.scale = scale
 
     def evaluate(self, trial: RunningTrial) -> float:
-        return self.scale * trial.architecture["depth"]
+        return self.scale * float(trial.architecture["depth"])
 
 
 class Needing(Small):
@@ -105,7 +106,8 @@ def function(trial: RunningTrial) -> float:
     return 1.0
 
 
-def test_a_name_a_mapping_a_class_and_an_instance_mean_the_same_problem():
+def test_a_name_a_mapping_a_class_and_an_instance_mean_the_same_problem() -> None:
+    given: Any
     for given in (f"{HERE}Small", {"name": f"{HERE}Small"}, Small, Small()):
         problem = resolve_problem(given)
         assert isinstance(problem, Small)
@@ -123,13 +125,13 @@ def test_a_name_a_mapping_a_class_and_an_instance_mean_the_same_problem():
     ("scale", "is_default"),
     [(1.0, True), (1, True), (np.float64(1), True), (True, False), (1.5, False), ([1.0], False)],
 )
-def test_a_setting_that_is_the_default_is_not_written(scale, is_default):
+def test_a_setting_that_is_the_default_is_not_written(scale: Any, is_default: bool) -> None:
     written = f"{HERE}Small" if is_default else {"name": f"{HERE}Small", "scale": scale}
     for given in ({"name": f"{HERE}Small", "scale": scale}, Small(scale)):
         assert name_of(resolve_problem(given), given) == written
 
 
-def test_the_arguments_of_an_instance_are_kept():
+def test_the_arguments_of_an_instance_are_kept() -> None:
     problem = Small(3, colour="red", array=object())
     assert name_of(problem) == {
         "name": f"{HERE}Small",
@@ -142,7 +144,7 @@ def test_the_arguments_of_an_instance_are_kept():
     assert name_of(Bare()) == f"{HERE}Bare"
 
 
-def test_a_problem_decides_space_direction_and_the_default_objective():
+def test_a_problem_decides_space_direction_and_the_default_objective() -> None:
     values = with_problem({"problem": Small(), "method": "random_search", "seed": 0, "budget": 3})
     parameters = resolve_method(values)
     assert parameters.space == Small.space.declaration()
@@ -156,7 +158,7 @@ def test_a_problem_decides_space_direction_and_the_default_objective():
 RUN: dict[str, Any] = {"method": "random_search", "seed": 0, "budget": 3}
 
 
-def test_the_objective_that_is_given_wins_and_its_settings_are_merged():
+def test_the_objective_that_is_given_wins_and_its_settings_are_merged() -> None:
     assert with_problem({"problem": Small(), "objective": "accuracy"})["objective"] == "accuracy"
     given = {"constraints": ["size <= 1"]}
     found = with_problem({"problem": Small(), "objective": given})["objective"]
@@ -165,14 +167,14 @@ def test_the_objective_that_is_given_wins_and_its_settings_are_merged():
 
 
 @pytest.mark.parametrize("other", [{"space": "nb201"}, {"direction": "maximize"}])
-def test_another_space_or_direction_is_refused(other):
+def test_another_space_or_direction_is_refused(other: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         with_problem({"problem": Small(), **other})
     assert caught.value.data["problem"] == "Small"
     with_problem({"problem": Small(), "direction": "minimize"})
 
 
-def test_bounds_on_what_is_not_measured_are_refused_where_metrics_are_declared():
+def test_bounds_on_what_is_not_measured_are_refused_where_metrics_are_declared() -> None:
     def objective(bound: str) -> Any:
         values = {"problem": Small(), "objective": {"name": "constrained", "constraints": [bound]}}
         return resolve_method(with_problem({**RUN, **values})).objective
@@ -207,14 +209,14 @@ def test_bounds_on_what_is_not_measured_are_refused_where_metrics_are_declared()
         (f"{HERE}Clashing", "value"),
     ],
 )
-def test_what_is_no_problem_is_refused_with_one_message(given, word):
+def test_what_is_no_problem_is_refused_with_one_message(given: Any, word: str) -> None:
     with pytest.raises(ParameterError) as caught:
         resolve_problem(given)
     assert word in caught.value.message
     assert type(caught.value) is ParameterError
 
 
-def test_a_wrong_name_is_told_with_the_nearest():
+def test_a_wrong_name_is_told_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError) as caught:
         resolve_problem("mnist")
     assert caught.value.data["suggestion"] == "mnist1d"
@@ -224,7 +226,7 @@ def test_a_wrong_name_is_told_with_the_nearest():
     "arguments",
     [("",), (3,), ("a", "up"), ("a", "maximize", None), ("a [%]",), ("a", "minimize", 3)],
 )
-def test_a_target_that_is_none_is_refused(arguments):
+def test_a_target_that_is_none_is_refused(arguments: Any) -> None:
     with pytest.raises(ParameterError):
         Target(*arguments)
 
@@ -239,14 +241,14 @@ def test_a_target_that_is_none_is_refused(arguments):
         (Target("score"), "score", ""),
     ],
 )
-def test_the_label_of_a_target_tells_its_unit(target, name, its_unit):
+def test_the_label_of_a_target_tells_its_unit(target: Any, name: str, its_unit: str) -> None:
     assert unit(target.label) == its_unit
     assert metric_name(target.label) == name
     assert value_text(target.label, 1.0).endswith(its_unit)
 
 
 @pytest.mark.heavy
-def test_importing_a_problem_loads_no_torch():
+def test_importing_a_problem_loads_no_torch() -> None:
     code = (
         "import sys, optiproxy_nas.problems; print({'torch', 'numpy', 'pandas'} & {*sys.modules})"
     )
@@ -256,7 +258,9 @@ def test_importing_a_problem_loads_no_torch():
     assert done.stdout.strip() == "set()"
 
 
-def test_a_running_trial_says_how_much_time_is_left_and_keeps_what_is_reported(tmp_path):
+def test_a_running_trial_says_how_much_time_is_left_and_keeps_what_is_reported(
+    tmp_path: Path,
+) -> None:
     told: list[Any] = []
     trial = RunningTrial(0, {}, tmp_path, on_report=lambda *point: told.append(point))
     assert trial.seconds_left == float("inf")

@@ -99,7 +99,7 @@ def test_a_bound_far_below_what_a_network_takes_is_warned_of(
 def test_settings_may_be_a_mapping_and_wrong_ones_are_refused() -> None:
     class Mapped(Timed):
         def __init__(self, **settings: Any) -> None:
-            self.latency = settings
+            self.latency: Any = settings
 
     assert resolve_problem(Mapped(seconds=0.5)).latency == LatencySettings(seconds=0.5)
     for wrong in ({"second": 1}, {"seconds": "long"}):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,28 +15,29 @@ from optiproxy_nas.presets import load_preset
 from optiproxy_nas.proxies import build_proxy
 from optiproxy_nas.proxies.base import weighted_softmax
 from optiproxy_nas.proxies.gat import GAT, GATLayer
-from optiproxy_nas.spaces.base import Graph
+from optiproxy_nas.spaces.base import Graph, SearchSpace
+from optiproxy_nas.spaces.nb201 import NASBench201
 from optiproxy_nas.testing import check_proxy
 
 pytestmark = pytest.mark.usefixtures("global_state")
 
 
-def settings(**values):
+def settings(**values: Any) -> Any:
     small = {"name": "gat", "hidden": 6, "layers": 2, "members": 2}
     return ProxySettings(**{**load_preset("default")["proxy"], **small, **values})
 
 
 @pytest.mark.parametrize("hidden", [1, 7])
-def test_any_width_will_do(nb201, generator, hidden):
-    proxy = build_proxy(nb201, settings(hidden=hidden), generator)
+def test_any_width_will_do(nb201: NASBench201, generator: torch.Generator, hidden: int) -> None:
+    proxy: Any = build_proxy(nb201, settings(hidden=hidden), generator)
     assert proxy(nb201.encode(nb201.random(3, generator))).shape == (2, 1, 3)
 
 
-def test_it_keeps_the_contract(space):
+def test_it_keeps_the_contract(space: SearchSpace) -> None:
     check_proxy(GAT, space)
 
 
-def naive_layer(layer, member, vertices, adjacency):
+def naive_layer(layer: Any, member: Any, vertices: Any, adjacency: Any) -> Any:
     """vertices [V, in], adjacency [V, V] -> [V, 2 h]: predecessors' head, then successors'."""
     outputs = layer.a.shape[-1]
     heads = []
@@ -57,8 +59,10 @@ def naive_layer(layer, member, vertices, adjacency):
 
 
 @pytest.mark.parametrize("hard", [True, False])
-def test_forward_is_graph_attention(space, hard, generator):
-    proxy = build_proxy(space, settings(), generator, heads=2)
+def test_forward_is_graph_attention(
+    space: SearchSpace, hard: bool, generator: torch.Generator
+) -> None:
+    proxy: Any = build_proxy(space, settings(), generator, heads=2)
     encoding = space.encode(space.random(3, generator))
     if not hard:
         encoding = type(encoding)(encoding.operations * 0.6 + 0.1, encoding.edges * 0.6 + 0.1)
@@ -78,20 +82,20 @@ def test_forward_is_graph_attention(space, hard, generator):
 class Renumbered:
     """A space whose graph has its vertices in another order."""
 
-    def __init__(self, space, order):
+    def __init__(self, space: Any, order: Any) -> None:
         self.space, self.order = space, order
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Any:
         return getattr(self.space, name)
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = self.space.graph(encoding)
         order = self.order
         return Graph(features[:, order], adjacency[:, order][:, :, order], mask[:, order])
 
 
 @given(order=st.permutations(range(8)))
-def test_the_order_of_the_vertices_does_not_matter(nb201, order):
+def test_the_order_of_the_vertices_does_not_matter(nb201: NASBench201, order: Any) -> None:
     cells = nb201.encode(nb201.random(4, torch.Generator().manual_seed(1)))
     one, other = (
         GAT(space, settings(), torch.Generator().manual_seed(0))(cells)
@@ -104,20 +108,20 @@ def test_the_order_of_the_vertices_does_not_matter(nb201, order):
     scores=st.lists(st.floats(-40, 40), min_size=4, max_size=4),
     chosen=st.lists(st.booleans(), min_size=4, max_size=4).filter(any),
 )
-def test_weighted_softmax_is_the_softmax_over_what_is_chosen(scores, chosen):
+def test_weighted_softmax_is_the_softmax_over_what_is_chosen(scores: Any, chosen: Any) -> None:
     weights = weighted_softmax(torch.tensor(scores), torch.tensor(chosen).float())
     rest = torch.tensor([s if c else -math.inf for s, c in zip(scores, chosen, strict=True)])
     torch.testing.assert_close(weights, torch.softmax(rest, -1), atol=1e-6, rtol=1e-4)
 
 
-def test_weighted_softmax_has_a_slope_where_there_is_no_edge():
+def test_weighted_softmax_has_a_slope_where_there_is_no_edge() -> None:
     """d/dA of A e^s / Σ A e^s, by hand: scores 0, A = (1, 0) gives (-1, 1)."""
     weights = torch.tensor([1.0, 0.0], requires_grad=True)
     (slope,) = torch.autograd.grad(weighted_softmax(torch.zeros(2), weights)[0], weights)
     assert slope.tolist() == [0, -1]
 
 
-def test_large_scores_stay_finite(generator):
+def test_large_scores_stay_finite(generator: torch.Generator) -> None:
     layer = GATLayer(1, 3, 2, torch.tanh, generator)
     vertices = 1e4 * torch.randn(1, 1, 4, 3, generator=generator)
     vertices.requires_grad_()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -13,7 +15,7 @@ numbers = st.floats(-5, 5, width=32)
 
 
 @st.composite
-def problems(draw):
+def problems(draw: Any) -> Any:
     count, members = draw(st.integers(1, 9)), draw(st.integers(1, 3))
     row = st.lists(numbers, min_size=count, max_size=count)
     predictions = torch.tensor(draw(st.lists(row, min_size=members, max_size=members)))
@@ -33,7 +35,7 @@ def naive(predictions: list[float], targets: list[float], margin: float) -> tupl
 
 
 @given(problems())
-def test_ranking_loss_is_the_double_loop(problem):
+def test_ranking_loss_is_the_double_loop(problem: Any) -> None:
     predictions, targets, margin = problem
     total = pairwise_ranking_loss(predictions, targets, margin)
     mean = pairwise_ranking_loss(predictions, targets, margin, "mean")
@@ -45,7 +47,9 @@ def test_ranking_loss_is_the_double_loop(problem):
 
 
 @given(problems(), st.floats(0, 2))
-def test_fitting_loss_is_the_mean_square_plus_lambda_times_ranking(problem, coefficient):
+def test_fitting_loss_is_the_mean_square_plus_lambda_times_ranking(
+    problem: Any, coefficient: Any
+) -> None:
     predictions, targets, margin = problem
     loss = fitting_loss(predictions.unsqueeze(1), targets.unsqueeze(0), coefficient, margin)
     assert loss.shape == (len(predictions),)
@@ -56,7 +60,7 @@ def test_fitting_loss_is_the_mean_square_plus_lambda_times_ranking(problem, coef
         assert float(loss[member]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_targets_may_differ_between_members():
+def test_targets_may_differ_between_members() -> None:
     predictions, targets = torch.randn(2, 6), torch.randn(2, 6)
     both = pairwise_ranking_loss(predictions, targets, 0.1)
     for member in range(2):
@@ -64,7 +68,7 @@ def test_targets_may_differ_between_members():
         torch.testing.assert_close(both[member : member + 1], alone)
 
 
-def test_ties_make_no_pair_and_a_right_order_beyond_the_margin_costs_nothing():
+def test_ties_make_no_pair_and_a_right_order_beyond_the_margin_costs_nothing() -> None:
     tied = pairwise_ranking_loss(torch.randn(3, 5), torch.ones(5), 0.1)
     assert tied.tolist() == [0.0] * 3
     assert pairwise_ranking_loss(torch.ones(1, 5), torch.ones(5), 0.1, "mean").tolist() == [0.0]
@@ -73,13 +77,14 @@ def test_ties_make_no_pair_and_a_right_order_beyond_the_margin_costs_nothing():
     assert float(pairwise_ranking_loss(-ordered.unsqueeze(0), ordered, 0.1)) > 0
 
 
-def test_gradient_raises_the_better_and_lowers_the_worse():
+def test_gradient_raises_the_better_and_lowers_the_worse() -> None:
     predictions = torch.zeros(1, 2, requires_grad=True)
-    pairwise_ranking_loss(predictions, torch.tensor([1.0, 2.0]), 0.1).sum().backward()
+    pairwise_ranking_loss(predictions, torch.tensor([1.0, 2.0]), 0.1).sum().backward()  # type: ignore[no-untyped-call]
+    assert predictions.grad is not None
     assert predictions.grad.tolist() == [[1.0, -1.0]]
 
 
-def test_weights_weigh_the_squared_errors_and_nothing_else(generator):
+def test_weights_weigh_the_squared_errors_and_nothing_else(generator: torch.Generator) -> None:
     predictions, targets = torch.randn(2, 6, generator=generator), torch.arange(6.0)
     weights = torch.rand(2, 6, generator=generator)
     squares = torch.stack([(weights[e] * (predictions[e] - targets) ** 2).mean() for e in range(2)])
@@ -95,7 +100,9 @@ holes = st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=2, ma
 
 
 @given(holes=holes, seed=st.integers(0, 99), weighted=st.booleans(), reduction=st.booleans())
-def test_the_loss_is_that_of_each_heads_observed_rows(holes, seed, weighted, reduction):
+def test_the_loss_is_that_of_each_heads_observed_rows(
+    holes: Any, seed: Any, weighted: Any, reduction: Any
+) -> None:
     """NaN targets: as if those rows were not there, head by head; and no gradient reaches them."""
     stream = torch.Generator().manual_seed(seed)
     predictions = torch.randn(3, 2, 7, generator=stream).double().requires_grad_()

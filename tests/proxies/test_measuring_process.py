@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from scipy.stats import spearmanr
 
@@ -19,15 +21,15 @@ LAYERS = {f"heads_{i}": Choice([4, 8, 12], ordered=True) for i in range(12)}
 DECLARED = Space({"size": Choice([1, 2, 4], ordered=True), **LAYERS})
 
 
-def some(space, count, seed=0):
+def some(space: Any, count: int, seed: int = 0) -> Any:
     return space.random(count, torch.Generator().manual_seed(seed))
 
 
-def on_a_path(code):
+def on_a_path(code: Any) -> Any:
     """Return the positions on a path from node 0 to node 3 without a ``none``, by search."""
     edges = [(position, *edge) for position, edge in enumerate(EDGES) if code[position] != 0]
 
-    def paths(node):
+    def paths(node: Any) -> Any:
         if node == 3:
             return [[]]
         return [[p, *rest] for p, a, b in edges if a == node for rest in paths(b)]
@@ -35,7 +37,7 @@ def on_a_path(code):
     return {position for path in paths(0) for position in path}
 
 
-def test_operations_on_a_path_are_counted():
+def test_operations_on_a_path_are_counted() -> None:
     space = get_space("nb201")
     codes = some(space, 300)
     counts = connected_counts(space, space.encode(codes))
@@ -46,7 +48,7 @@ def test_operations_on_a_path_are_counted():
         assert row[[0, 6]].tolist() == [float(bool(used))] * 2  # input and output
 
 
-def test_without_an_operation_none_nothing_is_counted():
+def test_without_an_operation_none_nothing_is_counted() -> None:
     space = get_space("nb101")
     encoding = space.encode(some(space, 5))
     assert connected_counts(space, encoding).shape == (5, 0)
@@ -58,7 +60,7 @@ def test_without_an_operation_none_nothing_is_counted():
 KINDS = (GaussianProcessProxy, MeasuringGaussianProcess)
 
 
-def test_the_spread_of_metrics_has_the_noise_of_a_measurement():
+def test_the_spread_of_metrics_has_the_noise_of_a_measurement() -> None:
     space = get_space("nb101")
     seen, asked = some(space, 9), some(space, 4, seed=1)
     noise = torch.randn(2, len(seen), generator=torch.Generator().manual_seed(2))
@@ -76,10 +78,10 @@ def test_the_spread_of_metrics_has_the_noise_of_a_measurement():
     assert torch.allclose(measuring[:, 1].var(0), plain[:, 1].var(0) + added.float(), rtol=1e-3)
 
 
-def test_of_a_declared_space_it_learns_which_choices_decide():
+def test_of_a_declared_space_it_learns_which_choices_decide() -> None:
     seen, asked = some(DECLARED, 20), some(DECLARED, 200, seed=1)
 
-    def metric(codes):  # the size of a network decides, its layers add up
+    def metric(codes: Any) -> Any:  # the size of a network decides, its layers add up
         return (2.0 ** codes[:, 0]) * (10 + codes[:, 1:].sum(1))
 
     correlations = []

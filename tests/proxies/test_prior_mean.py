@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -23,18 +25,19 @@ from optiproxy_nas.proxies.prior_mean import (
 )
 from optiproxy_nas.spaces import get_space
 from optiproxy_nas.spaces.base import Encoding
+from optiproxy_nas.spaces.nb201 import NASBench201
 
 PRESET = load_preset("default")
 SETTINGS = ProxySettings(**PRESET["proxy"])
 
 
-def trials(space, count=20, seed=0, heads=1):
+def trials(space: Any, count: int = 20, seed: int = 0, heads: int = 1) -> Any:
     codes = space.random(count, torch.Generator().manual_seed(seed))
     values = space.encode(codes).operations[..., -1].sum(1)
     return EarlierTrials(codes, torch.stack([values * (head + 1) for head in range(heads)]))
 
 
-def test_a_mean_is_that_of_the_run_s_gaussian_process(nb201):
+def test_a_mean_is_that_of_the_run_s_gaussian_process(nb201: NASBench201) -> None:
     run, other = trials(nb201, 30, heads=2), trials(nb201, 20, seed=1, heads=2)
     asked = nb201.encode(nb201.random(40, torch.Generator().manual_seed(2)))
     found = PriorMeans(nb201, fit_prior(nb201, [other, run])).of(asked)[1]
@@ -43,22 +46,24 @@ def test_a_mean_is_that_of_the_run_s_gaussian_process(nb201):
     torch.testing.assert_close(found, process(asked).mean(0), rtol=1e-3, atol=1e-3)
 
 
-def test_a_long_run_is_fitted_on_its_best_and_last_rows(nb201):
+def test_a_long_run_is_fitted_on_its_best_and_last_rows(nb201: NASBench201) -> None:
     state = fit_prior(nb201, [trials(nb201, LARGEST + 50)])
     assert len(state["prior/codes"]) == LARGEST
 
 
-def test_gradients_pass_to_both_fields_of_the_encoding():
+def test_gradients_pass_to_both_fields_of_the_encoding() -> None:
     nb101 = get_space("nb101")
     means = PriorMeans(nb101, fit_prior(nb101, [trials(nb101)]))
     hard = nb101.encode(nb101.random(3, torch.Generator().manual_seed(1)))
     asked = Encoding(hard.operations.requires_grad_(), hard.edges.requires_grad_())
-    means.of(asked).sum().backward()
+    means.of(asked).sum().backward()  # type: ignore[no-untyped-call]
+    assert asked.operations.grad is not None
+    assert asked.edges.grad is not None
     assert asked.operations.grad.abs().sum() > 0
     assert asked.edges.grad.abs().sum() > 0
 
 
-def test_an_unknown_choice_has_all_its_options_alike():
+def test_an_unknown_choice_has_all_its_options_alike() -> None:
     space = Space({"width": [1, 2, 3], "depth": [1, 2]})
     encoding = encode_partly(space, torch.tensor([[UNKNOWN, 2], [1, 1]]))
     assert encoding.operations[0, 0].tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
@@ -67,7 +72,9 @@ def test_an_unknown_choice_has_all_its_options_alike():
 
 
 @pytest.mark.parametrize("name", ["gaussian_process", "graph_mlp", "gcn"])
-def test_any_proxy_is_loaded_with_the_weighted_means_of_its_weights(nb201, name):
+def test_any_proxy_is_loaded_with_the_weighted_means_of_its_weights(
+    nb201: NASBench201, name: str
+) -> None:
     settings = SETTINGS.model_copy(update={"name": name, "hidden": 8})
     fit = FitSettings(**{**PRESET["fit"], "first_epochs": 3, "epochs": 2})
     run = trials(nb201)
@@ -86,7 +93,7 @@ def test_any_proxy_is_loaded_with_the_weighted_means_of_its_weights(nb201, name)
     assert again.keys() == fitted.keys()  # a warm start takes the proxy's own
 
 
-def test_equal_tensors_are_one_object_so_that_lists_are_computed_once(nb201):
+def test_equal_tensors_are_one_object_so_that_lists_are_computed_once(nb201: NASBench201) -> None:
     state = fit_prior(nb201, [trials(nb201)])
     copied = {name: value.clone() for name, value in state.items()}
     assert prior_means(nb201, state) is prior_means(nb201, copied)

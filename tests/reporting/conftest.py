@@ -16,7 +16,7 @@ from optiproxy_nas.spaces.nb201 import NASBench201
 
 def make_run(
     initial: int = 20, steps: int = 8, batch: int = 10, groups: int = 10, epochs: int = 60
-):
+) -> Any:
     space, rng = NASBench201(), np.random.default_rng(0)
     count = initial + steps * batch
     codes = space.random(count, torch.Generator().manual_seed(0)).numpy()
@@ -117,12 +117,12 @@ def run() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def make():
+def make() -> Any:
     return make_run
 
 
 @pytest.fixture(scope="session")
-def draw_all():
+def draw_all() -> Any:
     """Draw all figures of an objective's run: id -> figure."""
 
     def draw(made: dict[str, Any]) -> dict[str, Any]:

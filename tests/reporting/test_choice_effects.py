@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ SPACE = Space(
 )
 
 
-def parameters_of(**changes):
+def parameters_of(**changes: Any) -> Any:
     return resolve_method(
         {
             "method": "optiproxy",
@@ -42,7 +44,7 @@ def parameters_of(**changes):
 
 
 @pytest.fixture(scope="module")
-def fitted():
+def fitted() -> Any:
     """A Gaussian process on 60 values of 3 much + little, whose variances are 9 to 1."""
     parameters = parameters_of()
     generator = torch.Generator().manual_seed(1)
@@ -55,8 +57,9 @@ def fitted():
 
 
 @pytest.mark.heavy
-def test_effects_are_the_shares_of_the_variance(fitted):
-    effects = choice_effects(SPACE, *fitted, sample=1500)
+def test_effects_are_the_shares_of_the_variance(fitted: Any) -> None:
+    parameters, weights = fitted
+    effects = choice_effects(SPACE, parameters, weights, sample=1500)
     mean = dict(zip(effects.choices, effects.shares.mean(0), strict=True))
     random = SPACE.random(20_000, torch.Generator().manual_seed(3))
     tables = [SPACE.architecture(text) for text in SPACE.to_string(random)]
@@ -69,7 +72,7 @@ def test_effects_are_the_shares_of_the_variance(fitted):
     assert dict(zip(effects.choices, effects.best, strict=True))["much"] == "4"
 
 
-def test_draws_of_a_posterior_that_saw_little_differ_more(fitted):
+def test_draws_of_a_posterior_that_saw_little_differ_more(fitted: Any) -> None:
     parameters, weights = fitted
     few = GaussianProcessProxy(SPACE, parameters.proxy, torch.Generator(), 1)
     few.fit(weights["codes"][:6], weights["targets"][:, :6])
@@ -80,7 +83,7 @@ def test_draws_of_a_posterior_that_saw_little_differ_more(fitted):
     assert wide > 2 * narrow
 
 
-def test_an_ensemble_has_the_effects_of_its_members():
+def test_an_ensemble_has_the_effects_of_its_members() -> None:
     parameters = parameters_of(proxy={"name": "mlp", "members": 3})
     from optiproxy_nas.proxies import build_proxy
 
@@ -90,7 +93,7 @@ def test_an_ensemble_has_the_effects_of_its_members():
     assert ((effects.shares >= 0) & (effects.shares <= 1)).all()
 
 
-def test_equal_proxies_give_equal_effects_and_a_figure(fitted, run):
+def test_equal_proxies_give_equal_effects_and_a_figure(fitted: Any, run: dict[str, Any]) -> None:
     first, second = (choice_effects(SPACE, *fitted) for _ in range(2))
     assert (first.shares == second.shares).all()
     data = RunData(**run, effects=first)

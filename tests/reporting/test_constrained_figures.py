@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 LATENCY, SIZE, CHIP = "edgegpu_latency_ms", "parameters_millions", "edgetpu_latency_ms"
 
 
-def fact(constraint: str, value: float | None) -> dict:
+def fact(constraint: str, value: float | None) -> dict[str, Any]:
     metric, operator, bound = constraint.split()
     sign = 1 if operator.startswith("<") else -1
     margin = None if value is None else sign * (float(bound) - value)
@@ -42,7 +44,9 @@ def fact(constraint: str, value: float | None) -> dict:
     }
 
 
-def constrained(run, constraints=(f"{LATENCY} < 4", f"{SIZE} <= 0.6", f"{CHIP} < 1")):
+def constrained(
+    run: Any, constraints: Any = (f"{LATENCY} < 4", f"{SIZE} <= 0.6", f"{CHIP} < 1")
+) -> Any:
     """The made-up run with metrics that grow with what its cells hold, so that good ones cost."""
     rng = np.random.default_rng(1)
     archive = run["archive"].copy()
@@ -110,12 +114,12 @@ def constrained(run, constraints=(f"{LATENCY} < 4", f"{SIZE} <= 0.6", f"{CHIP} <
     return {**run, "archive": archive, "diagnostics": diagnostics, "summary": summary}
 
 
-def draw(made, **changes):
+def draw(made: Any, **changes: Any) -> Any:
     run = RunData(**made | changes)
     return {figure.id: figure.draw(run) for figure in FIGURES}
 
 
-def all_words(figure):
+def all_words(figure: Any) -> Any:
     found = [text.get_text() for axes in figure.axes for text in axes.texts]
     found += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     for axes in figure.axes:
@@ -126,16 +130,16 @@ def all_words(figure):
 
 
 @pytest.fixture
-def made(run):
+def made(run: dict[str, Any]) -> Any:
     return constrained(run)
 
 
 @pytest.fixture
-def hopeless(run):
+def hopeless(run: dict[str, Any]) -> Any:
     return constrained(run, (f"{LATENCY} < 0.2",))
 
 
-def test_they_come_after_the_first_and_replace_the_best_so_far():
+def test_they_come_after_the_first_and_replace_the_best_so_far() -> None:
     figure_ids = [figure.id for figure in FIGURES]
     constrained_figures, plain = (
         figures_of(Constrained(constraints="edgegpu_latency_ms < 4")),
@@ -146,14 +150,16 @@ def test_they_come_after_the_first_and_replace_the_best_so_far():
     assert constrained_figures[len(FIGURES) :] == plain[1:]
 
 
-def test_an_objective_of_a_user_has_the_figures_of_what_it_has():
+def test_an_objective_of_a_user_has_the_figures_of_what_it_has() -> None:
     class Mine(Constrained):
         name: str = "somewhere.of_mine:Mine"
 
     assert figures_of(Mine(constraints="edgegpu_latency_ms < 4"))[: len(FIGURES)] == FIGURES
 
 
-def test_the_curve_begins_with_the_first_feasible_cell_and_keeps_to_feasible_ones(made):
+def test_the_curve_begins_with_the_first_feasible_cell_and_keeps_to_feasible_ones(
+    made: Any,
+) -> None:
     archive = made["archive"].iloc[20:].reset_index(drop=True)
     archive.loc[:4, "violation"] = 1.0
     feasible = (archive["violation"] == 0).to_numpy()
@@ -169,7 +175,7 @@ def test_the_curve_begins_with_the_first_feasible_cell_and_keeps_to_feasible_one
     assert f"best found: {heights[-1]:.2f}" in words
 
 
-def test_violations_by_step_and_alarm(made):
+def test_violations_by_step_and_alarm(made: Any) -> None:
     recent = [1.0] * 3 + [0.4] * 5
     diagnostics = made["diagnostics"].assign(
         recent_violation_rate=recent, violation_alarm=[1] * 3 + [0] * 5
@@ -187,7 +193,7 @@ def test_violations_by_step_and_alarm(made):
     assert predicted.get_ydata()[2] == pytest.approx(100 * likely.mean())
 
 
-def test_weights_are_named_by_their_metric(made):
+def test_weights_are_named_by_their_metric(made: Any) -> None:
     figure = draw(made)["weights"]
     assert [line.get_label() for line in figure.axes[0].lines] == [
         "accuracy",
@@ -198,7 +204,7 @@ def test_weights_are_named_by_their_metric(made):
     assert figure.axes[0].lines[1].get_ydata()[-1] == pytest.approx(0.3)
 
 
-def test_predicted_metrics_tell_correlation_and_error(made):
+def test_predicted_metrics_tell_correlation_and_error(made: Any) -> None:
     figure = draw(made)["predicted_metrics"]
     archive = made["archive"].query("step > 0")
     rho = archive[LATENCY].corr(archive[f"predicted_{LATENCY}"], method="spearman")
@@ -215,7 +221,7 @@ def test_predicted_metrics_tell_correlation_and_error(made):
     }
 
 
-def test_front_rises_and_ends_at_the_best_of_the_archive(made):
+def test_front_rises_and_ends_at_the_best_of_the_archive(made: Any) -> None:
     figure = draw(made)["pareto_front"]
     archive = made["archive"]
     for axes, metric in zip(figure.axes, (LATENCY, SIZE, CHIP), strict=True):
@@ -229,7 +235,7 @@ def test_front_rises_and_ends_at_the_best_of_the_archive(made):
     assert made["summary"]["hypervolume"] > 0
 
 
-def test_a_lower_bound_turns_the_front_round(run):
+def test_a_lower_bound_turns_the_front_round(run: dict[str, Any]) -> None:
     made = constrained(run)
     summary = made["summary"] | {"constraints": [fact(f"{LATENCY} > 2", 3.0)]}
     figure = draw(made, summary=summary)["pareto_front"]
@@ -238,13 +244,13 @@ def test_a_lower_bound_turns_the_front_round(run):
     assert (np.diff(front.get_ydata()) < 0).all()
 
 
-def test_bounds_keep_all_their_digits():
+def test_bounds_keep_all_their_digits() -> None:
     facts = [fact("a_ms < 3.14159", 3.0) | {"bound": 3.14159265}]
     assert bounds_of({"constraints": facts})[0].bound == 3.14159265
 
 
 @pytest.mark.heavy
-def test_nothing_feasible_is_drawn_and_said_loudly(hopeless):
+def test_nothing_feasible_is_drawn_and_said_loudly(hopeless: Any) -> None:
     drawn = draw(hopeless)
     assert all(png(figure, COARSE) for figure in drawn.values())
     assert "best found" not in all_words(drawn["best_so_far"])
@@ -267,7 +273,7 @@ def test_nothing_feasible_is_drawn_and_said_loudly(hopeless):
     assert better.endswith("The best feasible cell of the table has 40.00 %.")
 
 
-def test_no_known_optimum(made):
+def test_no_known_optimum(made: Any) -> None:
     sentence = headline(made["summary"] | {"optimum": None, "regret": None})
     assert sentence.startswith("Best feasible cell: ")
     assert "of the table" not in sentence
@@ -275,7 +281,7 @@ def test_no_known_optimum(made):
     assert "optimum" not in terminal_summary(made["summary"] | {"optimum": None})
 
 
-def test_the_answer_says_how_far_below_each_bound_it_is(made):
+def test_the_answer_says_how_far_below_each_bound_it_is(made: Any) -> None:
     summary = made["summary"] | {"constraints": [fact(f"{LATENCY} < 4", 3.71)]}
     sentence = "EdgeGPU latency 3.71 < 4: 0.29 ms (7.3 %) below the bound"
     assert bound_sentence(fact(f"{LATENCY} < 4", 3.71)) == sentence
@@ -300,11 +306,11 @@ def test_the_answer_says_how_far_below_each_bound_it_is(made):
         ("a_ms < 4", None, "A < 4: broken, it cannot run there"),
     ],
 )
-def test_distances_to_bounds(constraint, value, sentence):
+def test_distances_to_bounds(constraint: str, value: float | None, sentence: str) -> None:
     assert bound_sentence(fact(constraint, value)) == sentence
 
 
-def test_measured_metrics_are_results_with_their_units():
+def test_measured_metrics_are_results_with_their_units() -> None:
     summary = {"pixel3_latency_ms": 12.345, "eyeriss_energy_mj": None, "edgetpu_latency_ms": np.inf}
     assert result_rows(summary) == [
         ("Pixel3 latency", "12.3 ms"),
@@ -314,7 +320,7 @@ def test_measured_metrics_are_results_with_their_units():
     assert settings_rows(summary) == []
 
 
-def test_only_cells_that_may_be_the_answer_are_top_cells(made):
+def test_only_cells_that_may_be_the_answer_are_top_cells(made: Any) -> None:
     archive = made["archive"]
     feasible = (archive["violation"] == 0).to_numpy()
     page = markdown_page(RunData(**made, eligible=feasible), [])
@@ -329,13 +335,13 @@ def test_only_cells_that_may_be_the_answer_are_top_cells(made):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("size", [(1, 0, 1, 1, 1), (1, 1, 1, 1, 1), (3, 2, 1, 1, 2)])
-def test_tiny_runs(make, size):
+def test_tiny_runs(make: Any, size: Any) -> None:
     tiny = constrained(make(*size))
     assert all(png(figure, COARSE) for figure in draw(tiny).values())
 
 
 @pytest.mark.heavy
-def test_without_predictions_bounds_or_steps(made):
+def test_without_predictions_bounds_or_steps(made: Any) -> None:
     archive = made["archive"].assign(
         feasibility=np.nan, **{f"predicted_{m}": np.nan for m in (LATENCY, SIZE, CHIP)}
     )
@@ -347,7 +353,7 @@ def test_without_predictions_bounds_or_steps(made):
     assert all(png(figure, COARSE) for figure in nothing.values())
 
 
-def test_values_go_by_the_target_of_the_run(made):
+def test_values_go_by_the_target_of_the_run(made: Any) -> None:
     summary = {**made["summary"], "target": "negative_test_loss", "optimum": None}
     drawn = draw(made, summary=summary)
     for figure in drawn.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,24 +32,26 @@ PANELS = [
 ]
 
 
-def test_mean_and_standard_error_by_hand():
-    x, mean, (low, high) = BEST.line(OURS, PANELS[0])
+def test_mean_and_standard_error_by_hand() -> None:
+    line: Any = BEST.line(OURS, PANELS[0])
+    x, mean, (low, high) = line
     assert x.tolist() == [1, 2, 3]
     assert mean.tolist() == [10, 25, 30]
     assert (high - mean).tolist() == pytest.approx([0, 5, 10])
     assert (mean - low).tolist() == pytest.approx([0, 5, 10])
 
 
-def test_regret_does_not_leave_its_logarithmic_axis():
+def test_regret_does_not_leave_its_logarithmic_axis() -> None:
     panel, least = CurvePanel("", (OURS,), 30.0), 1e-3
-    _, regret, (low, high) = REGRET.line(OURS, panel)
+    line: Any = REGRET.line(OURS, panel)
+    _, regret, (low, high) = line
     assert regret.tolist() == [20, 5, least]
     assert low.tolist() == pytest.approx([20, least, least])
     assert high.tolist() == pytest.approx([20, 10, 10 + least])
     assert REGRET.limits(panel) == (least, 30)
 
 
-def test_small_scores_have_axes_and_digits_of_their_own():
+def test_small_scores_have_axes_and_digits_of_their_own() -> None:
     scores = Curve("a", np.array([[0.57, 0.5745, 0.5753]]))
     panel = CurvePanel("", (scores,), 0.5761, metric="score")
     _, regret, _ = REGRET.line(scores, panel)
@@ -61,14 +64,14 @@ def test_small_scores_have_axes_and_digits_of_their_own():
     assert values["lines"][0]["y"] == [0.57, 0.5745, 0.5753]
 
 
-def test_seeds_at_the_target_are_percent_of_them():
+def test_seeds_at_the_target_are_percent_of_them() -> None:
     x, share, band = REACHED.line(OURS, PANELS[0])
     assert x.tolist() == [0, 1, 2, 3]
     assert share.tolist() == [0, 0, 0, 50]
     assert band is None
 
 
-def test_a_cell_that_failed_does_not_squash_the_curves():
+def test_a_cell_that_failed_does_not_squash_the_curves() -> None:
     values = np.full((1, 20), 90.0)
     values[0, 0] = 10.0
     low, high = value_range(CurvePanel("", (Curve("a", values),), 91.0))
@@ -76,7 +79,7 @@ def test_a_cell_that_failed_does_not_squash_the_curves():
     assert 91 < high < 91.5
 
 
-def test_pictures_have_a_row_for_regret_and_one_legend():
+def test_pictures_have_a_row_for_regret_and_one_legend() -> None:
     drawn = best_so_far(PANELS, regret=True)
     assert [axes.get_title(loc="left") for axes in drawn.axes] == ["one", "two", "", ""]
     assert [axes.get_yscale() for axes in drawn.axes] == ["linear"] * 2 + ["log"] * 2
@@ -88,7 +91,7 @@ def test_pictures_have_a_row_for_regret_and_one_legend():
     assert only.get_color() == line_style(1).colour  # the same method, the same line
 
 
-def test_shares_are_told_in_the_same_words_everywhere():
+def test_shares_are_told_in_the_same_words_everywhere() -> None:
     labels = ["seeds at the optimum (%)", "seeds at the best known value (%)"]
     assert [axes.get_ylabel() for axes in run_lengths(PANELS).axes] == labels
     assert [plot("p", panel, REACHED).label for panel in PANELS] == labels
@@ -96,24 +99,24 @@ def test_shares_are_told_in_the_same_words_everywhere():
     assert twice == [labels[0], ""]
 
 
-def test_many_panels_wrap():
+def test_many_panels_wrap() -> None:
     drawn = draw(PANELS * 2, [BEST])
     assert [axes.get_visible() for axes in drawn.axes] == [True] * 4 + [False] * 2
 
 
-def test_methods_with_other_numbers_of_seeds_in_other_panels_say_so():
+def test_methods_with_other_numbers_of_seeds_in_other_panels_say_so() -> None:
     more = CurvePanel("two", (Curve("theirs", np.ones((3, 2))),), 1.0)
     texts = [t.get_text() for t in run_lengths([PANELS[0], more]).legends[0].get_texts()]
     assert texts == ["ours (2)", "theirs (1 / 3)"]
 
 
-def test_forty_lines_differ():
+def test_forty_lines_differ() -> None:
     assert len({line_style(index)[:2] for index in range(40)}) == 40
     assert len({line_style(index).dashes for index in range(5)}) == 5
 
 
 @pytest.mark.heavy
-def test_the_values_of_a_page_are_what_its_pictures_show():
+def test_the_values_of_a_page_are_what_its_pictures_show() -> None:
     for panel in PANELS:
         for view in (BEST, REGRET, REACHED):
             made, axes = plot("p", panel, view), draw([panel], [view]).axes[0]
@@ -122,12 +125,12 @@ def test_the_values_of_a_page_are_what_its_pictures_show():
             for (_, look), values, line in zip(
                 made.lines, made.values["lines"], lines, strict=True
             ):
-                np.testing.assert_allclose(values["x"], line.get_xdata())
-                np.testing.assert_allclose(values["y"], line.get_ydata(), atol=1e-4)
+                np.testing.assert_allclose(values["x"], np.asarray(line.get_xdata()))
+                np.testing.assert_allclose(values["y"], np.asarray(line.get_ydata()), atol=1e-4)
                 assert look["colour"] == line.get_color()
 
 
-def test_a_query_is_read_where_the_picture_has_it():
+def test_a_query_is_read_where_the_picture_has_it() -> None:
     """The box is that of the axes in the picture as it was laid out."""
     made = plot("p", PANELS[0], BEST)
     with Image.open(io.BytesIO(made.picture)) as picture:
@@ -138,14 +141,14 @@ def test_a_query_is_read_where_the_picture_has_it():
 
 
 @pytest.mark.heavy
-def test_a_page_is_whole_and_the_same_again():
+def test_a_page_is_whole_and_the_same_again() -> None:
     html = page("Made up", PANELS)
     assert html == page("Made up", PANELS)
     assert "Made up" in html
     assert not re.search(r"(src|href)=\"(?!data:|#)", html)
 
 
-def test_a_budget_in_epochs_does_not_make_a_page_of_megabytes():
+def test_a_budget_in_epochs_does_not_make_a_page_of_megabytes() -> None:
     """What is kept is as it was, from the first to the last, at the same places of all lines."""
     rise = np.maximum.accumulate(np.random.default_rng(0).normal(90, 1, (5, 20_000)), axis=1)
     panel = CurvePanel("long", (Curve("a", rise), Curve("b", rise - 1)), 95.0)
@@ -163,11 +166,11 @@ def test_a_budget_in_epochs_does_not_make_a_page_of_megabytes():
     assert len(short.values["lines"][0]["x"]) == MOST
 
 
-def test_nothing_to_draw_is_said():
+def test_nothing_to_draw_is_said() -> None:
     assert best_so_far([]).axes[0].texts[0].get_text() == "no searches"
 
 
-def test_curves_of_what_is_minimised_are_the_mirror_image():
+def test_curves_of_what_is_minimised_are_the_mirror_image() -> None:
     values = np.array([[9.0, 6.0, 5.5, 5.0], [8.0, 8.0, 4.0, 4.0]])
     up = CurvePanel("", (Curve("a", -values),), -4.0)
     down = CurvePanel("", (Curve("a", values),), 4.0, sign=-1.0)

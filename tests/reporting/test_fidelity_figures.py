@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +19,7 @@ COARSE = 25  # dots an inch: as quick to draw as it can be
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def on_two_fidelities(run, full_initial: int = 2, promoted: int = 2):
+def on_two_fidelities(run: Any, full_initial: int = 2, promoted: int = 2) -> Any:
     """The made-up run, each query being brief first; the best of each step are promoted."""
     rng = np.random.default_rng(2)
     rows = []
@@ -52,12 +54,12 @@ def on_two_fidelities(run, full_initial: int = 2, promoted: int = 2):
     return {**run, "archive": archive, "diagnostics": diagnostics, "summary": summary}
 
 
-def draw(made, **changes):
+def draw(made: Any, **changes: Any) -> Any:
     run = RunData(**made | changes)
     return {figure.id: figure.draw(run) for figure in FIGURES}
 
 
-def labelled(figure):
+def labelled(figure: Any) -> Any:
     return {
         handle.get_label(): handle
         for axes in figure.axes
@@ -65,21 +67,21 @@ def labelled(figure):
     }
 
 
-def words(figure):
+def words(figure: Any) -> Any:
     return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
 
 
 @pytest.fixture
-def made(run):
+def made(run: dict[str, Any]) -> Any:
     return on_two_fidelities(run)
 
 
-def test_they_come_first_and_replace_the_best_so_far():
+def test_they_come_first_and_replace_the_best_so_far() -> None:
     assert figures_of(MultiFidelity())[: len(FIGURES)] == FIGURES
     assert FIGURES[0].id == figures_of(Accuracy())[0].id
 
 
-def test_best_fully_trained_value_against_all_epochs_spent(made):
+def test_best_fully_trained_value_against_all_epochs_spent(made: Any) -> None:
     archive = made["archive"]
     figure = draw(made)["best_so_far"]
     marks = labelled(figure)
@@ -107,7 +109,7 @@ def test_best_fully_trained_value_against_all_epochs_spent(made):
     assert figure.axes[1].get_title(loc="left") == "After 12 epochs"
 
 
-def test_low_against_full_by_hand(run):
+def test_low_against_full_by_hand(run: dict[str, Any]) -> None:
     archive = pd.DataFrame(
         {
             "order": range(6),
@@ -132,7 +134,7 @@ def test_low_against_full_by_hand(run):
 
 
 @pytest.mark.heavy
-def test_three_rungs_in_another_unit_by_hand(run):
+def test_three_rungs_in_another_unit_by_hand(run: dict[str, Any]) -> None:
     archive = pd.DataFrame(
         {
             "order": range(8),
@@ -172,14 +174,14 @@ def test_three_rungs_in_another_unit_by_hand(run):
     assert ("Budget in percent", "240") in settings_rows(facts)
 
 
-def test_epochs_by_step_add_up(made):
+def test_epochs_by_step_add_up(made: Any) -> None:
     figure = draw(made)["epochs_by_step"]
     bars = [bar for kind in figure.axes[0].containers for bar in kind]
     assert sum(bar.get_height() for bar in bars) == made["summary"]["spent_epochs"]
     assert figure.axes[1].lines[-1].get_ydata()[-1] == pytest.approx(0.8)
 
 
-def test_full_training_only(run):
+def test_full_training_only(run: dict[str, Any]) -> None:
     archive = run["archive"].assign(epochs=200, cost=200)
     drawn = draw(run, archive=archive)
     assert len(drawn["best_so_far"].axes) == 1
@@ -188,7 +190,7 @@ def test_full_training_only(run):
 
 
 @pytest.mark.heavy
-def test_brief_training_only_and_nothing(run):
+def test_brief_training_only_and_nothing(run: dict[str, Any]) -> None:
     archive = run["archive"].assign(epochs=12, cost=12, best=np.nan)
     for part in (archive, archive.head(1), archive.head(0)):
         drawn = draw(run, archive=part, summary={})
@@ -197,7 +199,7 @@ def test_brief_training_only_and_nothing(run):
     assert "nothing was trained fully" in words(nothing)
 
 
-def test_words_count_in_epochs(made):
+def test_words_count_in_epochs(made: Any) -> None:
     summary = made["summary"]
     spent, budget = summary["spent_epochs"], summary["budget"]
     sentence = headline(summary)
@@ -212,7 +214,7 @@ def test_words_count_in_epochs(made):
     assert ("Training epochs spent", str(spent)) in result_rows(summary)
 
 
-def test_values_go_by_the_target_of_the_run(made):
+def test_values_go_by_the_target_of_the_run(made: Any) -> None:
     summary = {**made["summary"], "target": "negative_test_loss", "optimum": None}
     drawn = draw(made, summary=summary)
     for figure in drawn.values():

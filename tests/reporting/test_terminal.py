@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from optiproxy_nas.report import terminal_summary
@@ -10,7 +12,7 @@ from optiproxy_nas.report.summary import headline, result_rows, settings_rows
 from optiproxy_nas.report.summary_fields import duration, text
 
 
-def test_it_tells_the_result_and_where_to_look(run):
+def test_it_tells_the_result_and_where_to_look(run: dict[str, Any]) -> None:
     summary = run["summary"] | {
         "wall_seconds": 75.3,
         "artifacts": "data/runs/x",
@@ -90,7 +92,7 @@ def test_a_problem_has_an_architecture_tested_once_and_its_own_metrics() -> None
     assert not {"metrics", "test"} & labels.keys()
 
 
-def test_unknown_facts_are_left_out(run):
+def test_unknown_facts_are_left_out(run: dict[str, Any]) -> None:
     summary = run["summary"] | {"test_accuracy": None, "regret": float("nan")}
     shown = terminal_summary(summary)
     assert "Test accuracy" not in shown
@@ -109,17 +111,17 @@ def test_unknown_facts_are_left_out(run):
         (93600, "1 d 2 h"),
     ],
 )
-def test_durations(seconds, shown):
+def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
 
 
-def test_numpy_scalars_read_like_numbers():
+def test_numpy_scalars_read_like_numbers() -> None:
     numpy = pytest.importorskip("numpy")
     assert text(numpy.float32(0.5)) == "0.5"
     assert text(numpy.int64(7)) == "7"
     assert not present(numpy.float32("nan"))
 
 
-def test_headline_when_nothing_is_better():
+def test_headline_when_nothing_is_better() -> None:
     sentence = headline({"validation_accuracy": 91.61, "optimum": 91.61, "regret": 0.0})
     assert sentence.endswith("No cell of the table is better (91.61 %).")

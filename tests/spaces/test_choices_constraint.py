@@ -26,7 +26,7 @@ LARGE = {f"c{i}": list(range(10)) for i in range(10)}
 
 
 def small(architecture: dict[str, Any]) -> bool:
-    return architecture["depth"] * architecture["width"] <= 32
+    return bool(architecture["depth"] * architecture["width"] <= 32)
 
 
 def never(architecture: dict[str, Any]) -> bool:
@@ -117,7 +117,7 @@ def test_what_raises_or_returns_no_bool_is_said_when_it_is_declared(choices: Any
 def test_a_constraint_may_change_what_it_gets() -> None:
     def spoils(architecture: dict[str, Any]) -> bool:
         architecture["k"].append(1)
-        return architecture.pop("x") < 3
+        return bool(architecture.pop("x") < 3)
 
     space = Space({"k": [[1], [2]], "x": [1, 2, 3]}, constraint=spoils)
     assert space.size == 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -79,7 +78,7 @@ def test_valid_configurations_of_both_are_the_same() -> None:
     assert ours.size == len(found) == 1 + 2 + 4
 
 
-def added(*parts: Callable[[], Any]) -> Any:
+def added(*parts: Any) -> Any:
     space = cs.ConfigurationSpace()
     space.add([cs.Integer("a", (1, 9)), cs.Integer("b", (1, 9)), cs.Float("c", (0, 1))])
     for part in parts:

@@ -122,9 +122,11 @@ name: from yaml
 
 def test_yaml_through_omegaconf_in_any_order() -> None:
     config = OmegaConf.create(YAML)
-    space = Space.from_declaration(config)
+    declared: Any = config
+    space = Space.from_declaration(declared)
     assert list(space.choices) == ["stages", "width", "lr", "on", "dropout", "heads"]
-    assert space == Space.from_declaration(OmegaConf.to_container(config))
+    plain: Any = OmegaConf.to_container(config)
+    assert space == Space.from_declaration(plain)
     assert space.name == "from yaml"
     assert space.choices["lr"].options == (0.0001, 0.001, 0.01, 0.1)
     assert space.choices["on"].options == (True, False, "light")
@@ -163,7 +165,7 @@ NEVER = {
         (two("abc"), "'abc' is no choice"),
         (two(3), "3 is no choice"),
         (two(lambda: Choice("abc")), "list of values"),
-        (two(lambda: Choice([1, 2], ordered="yes")), "ordered = 'yes'"),
+        (two(lambda: Choice([1, 2], ordered="yes")), "ordered = 'yes'"),  # type: ignore[arg-type]
         (two([math.nan, 1]), "nan (float) cannot be a value"),
         (two([1, math.inf]), "inf"),
         (two([torch.nn.ReLU]), "look it up in your training"),
@@ -178,12 +180,12 @@ NEVER = {
         (two(lambda: Choice([1, 2], when={"other": range(10**9)})), "more than 1,000"),
         (two(lambda: Choice.integers(3, 2)), "low = 3 is above high = 2"),
         (two(lambda: Choice.integers(1, 2, step=0)), "step = 0"),
-        (two(lambda: Choice.integers(1.5, 2)), "low = 1.5"),
+        (two(lambda: Choice.integers(1.5, 2)), "low = 1.5"),  # type: ignore[arg-type]
         (two(lambda: Choice.linear(1, 0, 3)), "above"),
         (two(lambda: Choice.linear(1, 1, 3)), "low < high"),
         (two(lambda: Choice.log(1e-3, 1, 1)), "count = 1"),
         (two(lambda: Choice.log(0, 1, 3)), "above 0"),
-        (two(lambda: Choice.log("1e-3", 1, 3)), "low = '1e-3'"),
+        (two(lambda: Choice.log("1e-3", 1, 3)), "low = '1e-3'"),  # type: ignore[arg-type]
         (two(lambda: Choice([1, 2], default=3)), "The default 3 is none of"),
         (two(["1e-3", "1e-2"]), "1.0e-3"),
         (two([16, "32"]), "'32' is a text that reads as a number"),
@@ -212,8 +214,8 @@ NEVER = {
         (lambda: Space({"a": [1, 2], "b": Choice([1], when={"a": [1, 3]})}), "'a' is 3, which"),
         (lambda: Space({"a": [1, 2], "b": Choice([1], when={"a": []})}), "with no value"),
         (lambda: Space({"a": [True, 2], "b": Choice([1], when={"a": 1})}), "'a' is 1, which"),
-        (two(lambda: Choice([1, 2], when=["other"])), "when = ['other']"),
-        (two(lambda: Choice([1, 2], when={True: 1})), "no text"),
+        (two(lambda: Choice([1, 2], when=["other"])), "when = ['other']"),  # type: ignore[arg-type]
+        (two(lambda: Choice([1, 2], when={True: 1})), "no text"),  # type: ignore[dict-item]
         (lambda: Space(NEVER), "'c' can never exist"),
         (lambda: Space.from_declaration({"choices": CIRCLE}), "'a' depends on 'b' depends on 'a'"),
         (lambda: Space.from_declaration({"choice": {}}), "Did you mean 'choices'"),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from declarations import enumerated, spaces
 from hypothesis import given, settings
 from scipy.stats import chisquare
 
@@ -16,7 +17,6 @@ from optiproxy_nas import Choice, InvalidArchitectureError, ParameterError, Spac
 from optiproxy_nas.spaces.base import Logits
 from optiproxy_nas.spaces.choices.json_values import value_text
 from optiproxy_nas.testing import check_search_space
-from spaces.declarations import enumerated, spaces
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -60,7 +60,7 @@ def test_a_space_with_grandparents_passes_the_conformance_checks() -> None:
 
 
 def few_widths(architecture: dict[str, Any]) -> bool:
-    return sum(architecture.get(f"width_{i}", 0) for i in (1, 2, 3)) <= 96
+    return bool(sum(architecture.get(f"width_{i}", 0) for i in (1, 2, 3)) <= 96)
 
 
 def test_a_constrained_space_passes_the_conformance_checks() -> None:
@@ -138,7 +138,7 @@ def test_relaxed_corners_are_the_encoding_and_gradients_reach_parents() -> None:
     assert torch.allclose(relaxed.operations, SMALL.encode(codes).operations, atol=1e-4)
     alpha = torch.zeros(1, 4, 4, requires_grad=True)
     relaxed = SMALL.relax(Logits(alpha, torch.zeros(1, 0)), 0.7, generator(), "logistic")
-    relaxed.operations[0, 2, 0].backward()  # how absent c is
+    relaxed.operations[0, 2, 0].backward()  # type: ignore[no-untyped-call]  # how absent c is
     assert alpha.grad is not None
     assert (alpha.grad[0, :2].abs().sum(-1) > 0).all()
     assert (alpha.grad[0, 2:] == 0).all()
@@ -288,7 +288,8 @@ def test_long_names_and_options_are_cut_in_drawings() -> None:
     assert max(map(len, lines)) <= 78
     assert len(lines) == 4
     assert "2 choices, 501 architectures" in lines[0]
-    assert max(map(len, space.draw({"n" * 100: "v" * 200}).split("\n"))) <= 78
+    architecture: Any = {"n" * 100: "v" * 200}
+    assert max(map(len, space.draw(architecture).split("\n"))) <= 78
 
 
 def test_numbers_that_no_code_has() -> None:

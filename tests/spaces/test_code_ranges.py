@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -27,7 +29,9 @@ FURTHER = {DARTS: (DARTS.to_genotype, DARTS.to_naslib), NLP: ()}
         (NLP, "NAS-Bench-NLP", 0, 256, "is 256"),  # 0 as a byte
     ],
 )
-def test_numbers_that_no_code_has(space, name, place, number, reason):
+def test_numbers_that_no_code_has(
+    space: Any, name: str, place: Any, number: int, reason: str
+) -> None:
     codes = space.random(2, torch.Generator().manual_seed(0))
     codes[1, place] = number
     for method in (
@@ -44,7 +48,7 @@ def test_numbers_that_no_code_has(space, name, place, number, reason):
 
 
 @pytest.mark.parametrize("space", [DARTS, NLP], ids=["nb301", "nbnlp"])
-def test_codes_of_another_length(space):
+def test_codes_of_another_length(space: Any) -> None:
     codes = space.random(2, torch.Generator().manual_seed(0))[:, :-1]
     with pytest.raises(ValueError, match=rf"not \[2, {space.code_length - 1}\]"):
         space.identify(codes)

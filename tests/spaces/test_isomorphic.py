@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from optiproxy_nas.testing import check_search_space
 from tiny_space import TinySpace
 
 
-def test_nb201_swaps_its_two_inner_nodes(generator):
+def test_nb201_swaps_its_two_inner_nodes(generator: torch.Generator) -> None:
     space = NASBench201()
     codes = torch.tensor(list(itertools.product(range(5), repeat=6)))
     spelt = space.isomorphic(codes, generator)
@@ -31,14 +32,14 @@ def test_nb201_swaps_its_two_inner_nodes(generator):
 
 
 class OtherNetwork(TinySpace):
-    def isomorphic(self, codes, generator):
+    def isomorphic(self, codes: Any, generator: torch.Generator) -> Any:
         return codes.flip(0)
 
 
 class Impure(TinySpace):
     calls = 0
 
-    def isomorphic(self, codes, generator):
+    def isomorphic(self, codes: Any, generator: torch.Generator) -> Any:
         type(self).calls += 1
         return codes if self.calls % 2 else super().isomorphic(codes, generator)
 
@@ -46,27 +47,27 @@ class Impure(TinySpace):
 class TwoCodes(NASBench101):
     """Hands on the codes as they were drawn."""
 
-    def neighbours(self, codes):
+    def neighbours(self, codes: Any) -> Any:
         return self.isomorphic(super().neighbours(codes), torch.Generator().manual_seed(0))
 
 
 class AsSpelt(NASBench101):
     """Parses to some spelling of the cell, never to the canonical one."""
 
-    def from_string(self, architectures):
+    def from_string(self, architectures: Any) -> Any:
         codes = super().from_string(architectures)
         return self.isomorphic(codes, torch.Generator().manual_seed(0))
 
 
 class TellsSpellingsApart(NASBench101):
-    def canonical(self, codes):
+    def canonical(self, codes: Any) -> Any:
         return [tuple(code) for code in codes.tolist()]
 
 
 class SeesTheOrder(NASBench101):
     """The published encoding's kind of mistake: the graph depends on where a vertex is written."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         weight = torch.linspace(0.5, 1.0, 7).to(features)
         return Graph(features * weight.unsqueeze(-1), adjacency, mask)
@@ -75,7 +76,7 @@ class SeesTheOrder(NASBench101):
 class DeadVerticesInTheMean(NASBench101):
     """Unused vertices are no padding: their operations and edges are seen."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, _, mask = super().graph(encoding)
         features = features.clone()
         features[:, 1:-1, 1:-1] = encoding.operations
@@ -83,7 +84,7 @@ class DeadVerticesInTheMean(NASBench101):
         adjacency[:, self._spread.nonzero()[:, 1]] = encoding.edges
         return Graph(features, adjacency.reshape(-1, 7, 7), mask.detach() * 0 + 1)
 
-    def isomorphic(self, codes, generator):
+    def isomorphic(self, codes: Any, generator: torch.Generator) -> Any:
         spelt = super().isomorphic(codes, generator)
         unused = super().graph(self.encode(spelt)).mask[:, 1:-1] == 0
         spelt[:, :5][unused] = 1
@@ -91,7 +92,9 @@ class DeadVerticesInTheMean(NASBench101):
 
 
 class NegativeCount(TinySpace):
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Any, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Any:
         drawn = super().sample(logits, count, generator, exploration)
         return Candidates(drawn.codes, drawn.group, -1)
 
@@ -99,14 +102,16 @@ class NegativeCount(TinySpace):
 class TooFew(TinySpace):
     """Gives up where the logits leave nothing."""
 
-    def sample(self, logits, count, generator, exploration=0.0):
+    def sample(
+        self, logits: Any, count: int, generator: torch.Generator, exploration: float = 0.0
+    ) -> Any:
         drawn = super().sample(logits, count, generator, exploration)
         kept = (drawn.codes[:, 2:4].sum(1) > 0) | bool((logits.beta > -30).any())
         return Candidates(drawn.codes[kept], drawn.group[kept])
 
 
 class WrongMaskGradient(NASBench101):
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         return Graph(features, adjacency, 2 * mask - mask.detach())
 
@@ -114,19 +119,19 @@ class WrongMaskGradient(NASBench101):
 class JumpingMask(NASBench101):
     """A vertex is in or out: nothing in between pulls it into the cell."""
 
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         return Graph(features, adjacency, (mask > 0.999).to(mask))
 
 
 class FlatMask(JumpingMask):
-    def graph(self, encoding):
+    def graph(self, encoding: Any) -> Any:
         features, adjacency, mask = super().graph(encoding)
         return Graph(features, adjacency, mask + 0 * encoding.edges.sum())
 
 
 class WideDrawing(TinySpace):
-    def draw(self, architecture):
+    def draw(self, architecture: str) -> Any:
         return "-" * 79
 
 
@@ -148,6 +153,6 @@ class WideDrawing(TinySpace):
         (WideDrawing, "wider than 78"),
     ],
 )
-def test_broken_spaces_are_named(broken, complaint):
+def test_broken_spaces_are_named(broken: Any, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         check_search_space(broken())

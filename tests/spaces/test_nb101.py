@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def vertices_on_paths(matrix: np.ndarray) -> list[int]:
 
 
 @given(raw_codes)
-def test_pruning_keeps_what_is_on_a_path(rows):
+def test_pruning_keeps_what_is_on_a_path(rows: Any) -> None:
     codes = torch.tensor(rows)
     edges, vertices = on_paths(codes[:, INNER:].float())
     for code, kept, used, valid in zip(codes, edges, vertices, is_valid(codes), strict=True):
@@ -74,7 +75,7 @@ def test_pruning_keeps_what_is_on_a_path(rows):
 
 
 @given(raw_codes)
-def test_spellings_of_a_cell_have_one_code_and_one_hash(rows):
+def test_spellings_of_a_cell_have_one_code_and_one_hash(rows: Any) -> None:
     codes = torch.tensor(rows)
     codes = codes[is_valid(codes)]
     plain = canonicalise(codes)
@@ -90,7 +91,7 @@ def test_spellings_of_a_cell_have_one_code_and_one_hash(rows):
     assert SPACE.to_string(spelt) == SPACE.to_string(codes)
 
 
-def test_keys_and_hashes_tell_the_same_cells_apart(generator):
+def test_keys_and_hashes_tell_the_same_cells_apart(generator: torch.Generator) -> None:
     """On all cells of up to four vertices, and on random ones."""
     matrices = list(itertools.product([0, 1], repeat=6))
     codes = torch.zeros(len(matrices) * 9, 26, dtype=torch.int64)
@@ -100,21 +101,21 @@ def test_keys_and_hashes_tell_the_same_cells_apart(generator):
         codes[row, :2] = torch.tensor([a, b])
     codes = canonicalise(codes[is_valid(codes)])
     sizes = on_paths(codes[:, INNER:].float())[1].sum(1)
-    distinct = {size: len(keys(codes[sizes == size]).unique()) for size in (2, 3, 4)}
+    distinct = {size: len(keys(codes[sizes == size]).unique()) for size in (2, 3, 4)}  # type: ignore[no-untyped-call]
     assert distinct == {2: 1, 3: 6, 4: 84}
     for cells in (codes, SPACE.random(1500, generator)):
         pairs = set(zip(SPACE.identify(cells), SPACE.hashes(cells), strict=True))
         assert len(pairs) == len({key for key, _ in pairs}) == len({h for _, h in pairs})
 
 
-def test_the_hash_of_the_best_cell_of_the_benchmark():
+def test_the_hash_of_the_best_cell_of_the_benchmark() -> None:
     best = SPACE.from_string(
         ["conv3x3+conv1x1+maxpool3x3+conv3x3+conv3x3/110011.01000.0010.100.10.1"]
     )
     assert SPACE.hashes(best) == ["02e5a0247bbdcf2860b7e96f74961594"]
 
 
-def test_a_string_read_by_hand():
+def test_a_string_read_by_hand() -> None:
     (code,) = SPACE.from_string(["conv3x3+maxpool3x3/101.11.1"]).tolist()
     edges = {pair for pair, bit in zip(PAIRS, code[INNER:], strict=True) if bit}
     assert edges == {(0, 1), (0, 6), (1, 2), (1, 6), (2, 6)}
@@ -136,7 +137,7 @@ def test_a_string_read_by_hand():
         "conv1x1+conv3x3+maxpool3x3/0101.011.11.1",  # nothing feeds vertex 1
     ],
 )
-def test_other_spellings_are_understood(spelling):
+def test_other_spellings_are_understood(spelling: str) -> None:
     assert SPACE.to_string(SPACE.from_string([spelling])) == ["conv3x3+maxpool3x3/101.11.1"]
 
 
@@ -161,14 +162,14 @@ def test_other_spellings_are_understood(spelling):
         (7, "it is not a string"),
     ],
 )
-def test_invalid_strings_say_which_rule_they_break(string, reason):
+def test_invalid_strings_say_which_rule_they_break(string: Any, reason: str) -> None:
     with pytest.raises(InvalidArchitectureError, match=reason) as caught:
         SPACE.from_string(["/1", string])
     assert caught.value.data["architecture"] == string
     assert "at most 9 edges" in str(caught.value)
 
 
-def test_more_than_seven_vertices_are_no_rule_where_they_lead_nowhere():
+def test_more_than_seven_vertices_are_no_rule_where_they_lead_nowhere() -> None:
     wide = "+".join(["conv3x3"] * 6) + "/1000001.100000.10000.1000.100.10.0"
     assert SPACE.to_string(SPACE.from_string([wide])) == ["/1"]
 
@@ -183,18 +184,18 @@ def test_more_than_seven_vertices_are_no_rule_where_they_lead_nowhere():
         (([[0, 0], [0, 0]], ["input", "output"]), "no path"),
     ],
 )
-def test_invalid_matrices_say_which_rule_they_break(cell, reason):
+def test_invalid_matrices_say_which_rule_they_break(cell: Any, reason: str) -> None:
     with pytest.raises(InvalidArchitectureError, match=reason):
         SPACE.from_nasbench([cell])
 
 
-def test_matrices_round_trip(generator):
+def test_matrices_round_trip(generator: torch.Generator) -> None:
     codes = SPACE.random(200, generator)
     assert torch.equal(SPACE.from_nasbench(SPACE.to_nasbench(codes)), codes)
     assert torch.equal(SPACE.from_string(SPACE.to_string(codes)), codes)
 
 
-def test_codes_out_of_range_are_refused():
+def test_codes_out_of_range_are_refused() -> None:
     for column, value in ((0, 3), (0, -1), (7, 2)):
         code = SPACE.from_string(["/1"])
         code[0, column] = value
@@ -202,7 +203,7 @@ def test_codes_out_of_range_are_refused():
             SPACE.to_string(code)
 
 
-def test_discrete_and_relaxed_graphs_meet(generator):
+def test_discrete_and_relaxed_graphs_meet(generator: torch.Generator) -> None:
     """Dead ends fade out of the graph as their edges do; the output stays the last vertex."""
     code = SPACE.from_string(["conv3x3+maxpool3x3/101.11.1"])
     hard = SPACE.encode(code)
@@ -220,7 +221,9 @@ def test_discrete_and_relaxed_graphs_meet(generator):
     assert SPACE.graph(Encoding(hard.operations, edges)).mask[0, 2] == pytest.approx(0.75)
 
 
-def test_the_graph_of_a_spelling_is_the_same_graph_in_another_order(generator):
+def test_the_graph_of_a_spelling_is_the_same_graph_in_another_order(
+    generator: torch.Generator,
+) -> None:
     codes = SPACE.random(64, generator)
     spelt = SPACE.isomorphic(codes, generator)
     assert (spelt != codes).any(1).float().mean() > 0.5
@@ -233,7 +236,7 @@ def test_the_graph_of_a_spelling_is_the_same_graph_in_another_order(generator):
         assert sorted(map(tuple, labels[0].tolist())) == sorted(map(tuple, labels[1].tolist()))
 
 
-def test_random_draws_as_the_benchmark_does(generator):
+def test_random_draws_as_the_benchmark_does(generator: torch.Generator) -> None:
     """Uniform matrices, invalid ones thrown away: the share of each number of vertices."""
     drawn = torch.cat(
         [
@@ -252,7 +255,7 @@ def test_random_draws_as_the_benchmark_does(generator):
     assert chisquare(found, expected / expected.sum() * found.sum()).pvalue > 1e-4
 
 
-def test_rejection_is_bounded_and_counted(generator):
+def test_rejection_is_bounded_and_counted(generator: torch.Generator) -> None:
     alpha = torch.zeros(2, 5, 3)
     full = torch.full((2, 21), 40.0)  # all 21 edges: never valid
     drawn = SPACE.sample(Logits(alpha, full), 5, generator)
@@ -263,7 +266,7 @@ def test_rejection_is_bounded_and_counted(generator):
     assert 0 < easy.rejected < drawn.rejected
 
 
-def test_samples_follow_each_groups_logits(generator):
+def test_samples_follow_each_groups_logits(generator: torch.Generator) -> None:
     codes = SPACE.random(3, generator)
     hard = SPACE.encode(codes)
     drawn = SPACE.sample(Logits(40 * hard.operations, 80 * hard.edges - 40), 4, generator)
@@ -273,7 +276,7 @@ def test_samples_follow_each_groups_logits(generator):
 
 
 @given(raw_codes)
-def test_neighbours_differ_by_one_change(rows):
+def test_neighbours_differ_by_one_change(rows: Any) -> None:
     codes = torch.tensor(rows)
     codes = canonicalise(codes[is_valid(codes)])[:2]
     near = SPACE.neighbours(codes)
@@ -281,15 +284,15 @@ def test_neighbours_differ_by_one_change(rows):
     assert torch.equal(near, canonicalise(near))
     for code in codes:
         own = SPACE.neighbours(code.unsqueeze(0))
-        assert len(own.unique(dim=0)) == len(own)
+        assert len(own.unique(dim=0)) == len(own)  # type: ignore[no-untyped-call]
         used = int(on_paths(code[None, INNER:].float())[1].sum())
         changed = [code.clone() for _ in range(2 * (used - 2) + 21)]
         for row in range(2 * (used - 2)):
             changed[row][row // 2] = (changed[row][row // 2] + 1 + row % 2) % 3
         for column in range(21):
             changed[2 * (used - 2) + column][INNER + column] ^= 1
-        changed = torch.stack(changed)
-        expected = set(SPACE.identify(changed[is_valid(changed)])) - set(SPACE.identify(code[None]))
+        cells = torch.stack(changed)
+        expected = set(SPACE.identify(cells[is_valid(cells)])) - set(SPACE.identify(code[None]))
         found = set(SPACE.identify(own))
         assert expected <= found
         # The rest has one vertex and two edges more,
@@ -301,7 +304,7 @@ def test_neighbours_differ_by_one_change(rows):
 
 
 @pytest.mark.heavy
-def test_what_a_change_takes_away_another_brings_back(generator):
+def test_what_a_change_takes_away_another_brings_back(generator: torch.Generator) -> None:
     """Also where the loss of an edge leaves a vertex unused, if it had one edge in and one out."""
 
     def size(codes: torch.Tensor) -> torch.Tensor:
@@ -320,7 +323,7 @@ def test_what_a_change_takes_away_another_brings_back(generator):
     assert shrunk > 0
 
 
-def test_drawing_names_every_vertex_and_what_it_feeds():
+def test_drawing_names_every_vertex_and_what_it_feeds() -> None:
     lines = [line.split() for line in SPACE.draw("conv3x3+maxpool3x3/101.11.1").splitlines()]
     assert lines == [
         ["0", "input", "->", "1", "3"],
@@ -330,6 +333,6 @@ def test_drawing_names_every_vertex_and_what_it_feeds():
     ]
 
 
-def test_names_are_the_benchmarks():
+def test_names_are_the_benchmarks() -> None:
     assert OPERATIONS == ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
     assert SPACE.size == 423_624

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections import namedtuple
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -15,7 +16,7 @@ from scipy.stats import chisquare
 
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.spaces import Encoding, Logits
-from optiproxy_nas.spaces.nb301 import OPERATIONS, Genotype, NASBench301
+from optiproxy_nas.spaces.nb301 import OPERATIONS, Genotype, NASBench301  # type: ignore[attr-defined]
 from optiproxy_nas.spaces.nb301.darts_cell import PAIRS
 
 SPACE = NASBench301()
@@ -44,7 +45,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def inputs_of(code):
+def inputs_of(code: Any) -> Any:
     """Operation by input of each node, of both cells: [{input: operation}, ...]."""
     nodes = []
     for cell in range(2):
@@ -55,11 +56,11 @@ def inputs_of(code):
     return nodes
 
 
-def test_size():
+def test_size() -> None:
     assert SPACE.size == (180 * 7**8) ** 2
 
 
-def test_all_180_topologies_of_both_cells_are_drawn():
+def test_all_180_topologies_of_both_cells_are_drawn() -> None:
     """The published code reaches 18: node 3 takes (0, 1), nodes 4 and 5 never the node before."""
     published = {
         tuple(pairs.index(pair) for pairs, pair in zip(PAIRS, chosen, strict=True))
@@ -79,18 +80,18 @@ def test_all_180_topologies_of_both_cells_are_drawn():
     assert published < TOPOLOGIES
 
 
-def test_relaxed_draws_reach_all_topologies_too():
+def test_relaxed_draws_reach_all_topologies_too() -> None:
     logits = Logits(torch.zeros(4000, 16, 7), torch.zeros(4000, 40))
     edges = SPACE.relax(logits, 0.5, generator(), "logistic").edges.reshape(4000, 2, 20)
-    found = torch.stack([part.argmax(-1) for part in edges.split([1, 3, 6, 10], -1)], -1)
+    found = torch.stack([part.argmax(-1) for part in edges.split([1, 3, 6, 10], -1)], -1)  # type: ignore[no-untyped-call]
     assert {tuple(row) for row in found.reshape(-1, 4).tolist()} == TOPOLOGIES
 
 
 @pytest.mark.parametrize("exploration", [0.0, 0.4])
-def test_pairs_are_drawn_from_the_softmax_of_their_node(exploration):
+def test_pairs_are_drawn_from_the_softmax_of_their_node(exploration: float) -> None:
     logits = Logits(torch.zeros(1, 16, 7), torch.randn(1, 40, generator=generator(3)))
     codes = SPACE.sample(logits, 5000, generator(), exploration).codes
-    groups = logits.beta.reshape(2, 20).split([1, 3, 6, 10], -1)
+    groups = logits.beta.reshape(2, 20).split([1, 3, 6, 10], -1)  # type: ignore[no-untyped-call]
     for node, cell in itertools.product((1, 2, 3), (0, 1)):
         choices = len(PAIRS[node])
         expected = (1 - exploration) * groups[node][cell].softmax(-1) + exploration / choices
@@ -98,13 +99,13 @@ def test_pairs_are_drawn_from_the_softmax_of_their_node(exploration):
         assert chisquare(counts, 5000 * expected.double() / expected.double().sum()).pvalue > 1e-3
 
 
-def test_noise_of_edges_does_not_matter():
+def test_noise_of_edges_does_not_matter() -> None:
     logits = Logits(torch.zeros(2, 16, 7), torch.zeros(2, 40))
     one, two = (SPACE.relax(logits, 0.7, generator(), noise) for noise in ("logistic", "gumbel"))
     assert torch.equal(one.edges, two.edges)
 
 
-def test_the_merged_graph_by_hand():
+def test_the_merged_graph_by_hand() -> None:
     code = SPACE.from_string([DARTS_V2])
     graph = SPACE.graph(SPACE.encode(code))
     edges = {(int(a), int(b)) for a, b in graph.adjacency[0].nonzero()}
@@ -122,9 +123,9 @@ def test_the_merged_graph_by_hand():
     assert graph.mask.sum() == 22
 
 
-def test_soft_edges_are_marginals_of_the_pairs():
+def test_soft_edges_are_marginals_of_the_pairs() -> None:
     edges = torch.rand(1, 2, 20, generator=generator())
-    edges = torch.cat([part.softmax(-1) for part in edges.split([1, 3, 6, 10], -1)], -1).flatten(1)
+    edges = torch.cat([part.softmax(-1) for part in edges.split([1, 3, 6, 10], -1)], -1).flatten(1)  # type: ignore[no-untyped-call]
     operations = torch.full((1, 16, 7), 1 / 7)
     soft = SPACE.graph(Encoding(operations, edges)).adjacency
     corners = SPACE.graph(Encoding(operations.expand(40, 16, 7), torch.eye(40))).adjacency
@@ -140,14 +141,14 @@ def test_soft_edges_are_marginals_of_the_pairs():
 
 
 @given(codes_of_cells)
-def test_strings_genotypes_and_compacts_round_trip(rows):
+def test_strings_genotypes_and_compacts_round_trip(rows: Any) -> None:
     codes = torch.tensor(rows)
     assert torch.equal(SPACE.from_string(SPACE.to_string(codes)), codes)
     assert torch.equal(SPACE.from_genotype(SPACE.to_genotype(codes)), codes)
     assert torch.equal(SPACE.from_naslib(SPACE.to_naslib(codes)), codes)
 
 
-def test_a_published_genotype():
+def test_a_published_genotype() -> None:
     code = SPACE.from_string([DARTS_V2])
     assert code.tolist() == [DARTS_V2_CODE]
     written = SPACE.to_string(code)[0]
@@ -155,14 +156,16 @@ def test_a_published_genotype():
     assert "('skip_connect', 0), ('sep_conv_3x3', 1), ('skip_connect', 0)" in written  # sorted
     assert written.endswith("reduce_concat=range(2, 6))")
     assert torch.equal(SPACE.from_string([written]), code)
-    other = namedtuple("Other", "normal normal_concat reduce reduce_concat")
+    other = namedtuple("other", "normal normal_concat reduce reduce_concat")
     (call,) = (node for node in ast.walk(ast.parse(DARTS_V2)) if isinstance(node, ast.Call))
-    fields = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    fields: dict[Any, Any] = {
+        keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords
+    }
     assert torch.equal(SPACE.from_genotype([other(**fields)]), code)
     assert torch.equal(SPACE.from_genotype([Genotype(**fields)]), code)
 
 
-def test_naslibs_compact_form_in_both_layouts():
+def test_naslibs_compact_form_in_both_layouts() -> None:
     flat = [[(0, 3), (1, 5), (0, 1), (2, 1), (0, 3), (1, 3), (1, 3), (3, 2)]] * 2
     nested = [[cell[2 * node : 2 * node + 2] for node in range(4)] for cell in flat]
     code = SPACE.from_naslib([flat])
@@ -206,7 +209,7 @@ def edited(old: str, new: str) -> str:
         (None, "it is not a string"),
     ],
 )
-def test_a_string_that_breaks_a_rule_says_which(text, reason):
+def test_a_string_that_breaks_a_rule_says_which(text: Any, reason: str) -> None:
     with pytest.raises(InvalidArchitectureError, match=reason) as caught:
         SPACE.from_string([text])
     assert caught.value.data["reason"]
@@ -215,17 +218,17 @@ def test_a_string_that_breaks_a_rule_says_which(text, reason):
 @pytest.mark.parametrize(
     "compact", [None, [], [[(0, 3)] * 8], [[(0, 7), (1, 1)] * 4] * 2, [[(0, 1.5)] * 8] * 2, [3, 4]]
 )
-def test_another_compact_form_is_refused(compact):
+def test_another_compact_form_is_refused(compact: Any) -> None:
     with pytest.raises(InvalidArchitectureError, match="NAS-Bench-301"):
         SPACE.from_naslib([compact])
 
 
-def test_an_object_without_the_fields_is_refused():
+def test_an_object_without_the_fields_is_refused() -> None:
     with pytest.raises(InvalidArchitectureError, match="no normal_concat, reduce, reduce_concat"):
         SPACE.from_genotype([namedtuple("Half", "normal")([])])
 
 
-def labelled_graph(code, cell):
+def labelled_graph(code: Any, cell: Any) -> Any:
     """A cell as networkx sees it: nodes are feature maps, edges have the operations."""
     graph = nx.DiGraph()
     graph.add_nodes_from((i, {"kind": min(i, 2)}) for i in range(6))
@@ -235,7 +238,7 @@ def labelled_graph(code, cell):
     return graph
 
 
-def isomorphic_by_networkx(one, two):
+def isomorphic_by_networkx(one: Any, two: Any) -> Any:
     return all(
         nx.is_isomorphic(
             labelled_graph(one, cell),
@@ -250,7 +253,7 @@ def isomorphic_by_networkx(one, two):
 @pytest.mark.heavy
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3))
-def test_canonical_is_graph_isomorphism(seed, operations):
+def test_canonical_is_graph_isomorphism(seed: Any, operations: Any) -> None:
     """With few operations many cells are isomorphic, also where no permutation was applied."""
     codes = SPACE.random(12, generator(seed))
     codes[:, :16] %= operations
@@ -262,7 +265,7 @@ def test_canonical_is_graph_isomorphism(seed, operations):
         assert (functions[i] == functions[j]) == isomorphic_by_networkx(one, two)
 
 
-def test_other_spellings_are_other_rows_of_the_benchmark_but_the_same_graph():
+def test_other_spellings_are_other_rows_of_the_benchmark_but_the_same_graph() -> None:
     codes = SPACE.random(200, generator(5))
     other = SPACE.isomorphic(codes, generator())
     assert SPACE.canonical(other) == SPACE.canonical(codes)
@@ -280,7 +283,7 @@ def test_other_spellings_are_other_rows_of_the_benchmark_but_the_same_graph():
         assert nx.is_isomorphic(*graphs, node_match=lambda a, b: a == b)
 
 
-def test_a_chain_has_one_spelling_and_parallel_nodes_24():
+def test_a_chain_has_one_spelling_and_parallel_nodes_24() -> None:
     chain = [*[S3] * 16, *[0, 2, 5, 9] * 2]  # each node takes the two before it
     parallel = [S3, S3, S3, S5, S3, D3, S3, D5] * 2 + [0] * 8
     codes = torch.tensor([chain] * 50 + [parallel] * 500)
@@ -293,7 +296,7 @@ def test_a_chain_has_one_spelling_and_parallel_nodes_24():
 
 @settings(max_examples=20, deadline=None)
 @given(codes_of_cells)
-def test_neighbours_have_another_operation_or_input(rows):
+def test_neighbours_have_another_operation_or_input(rows: Any) -> None:
     codes = torch.tensor(rows)
     near = SPACE.neighbours(codes).reshape(len(codes), 120, 24)
     for code, others in zip(codes.tolist(), near.tolist(), strict=True):
@@ -315,7 +318,7 @@ def test_neighbours_have_another_operation_or_input(rows):
     assert (back == codes[0]).all(-1).any(-1).all()
 
 
-def test_random_is_uniform():
+def test_random_is_uniform() -> None:
     codes = SPACE.random(3000, generator(1))
     for position, choices in enumerate(CHOICES):
         if choices > 1:
@@ -323,7 +326,7 @@ def test_random_is_uniform():
             assert chisquare(counts).pvalue > 1e-4
 
 
-def test_drawing():
+def test_drawing() -> None:
     drawn = SPACE.draw(DARTS_V2).splitlines()
     assert drawn[0] == "normal cell: output = all four nodes"
     assert drawn[4] == "  node 5 = skip_connect(c_{k-2})  + dil_conv_3x3(node 2)"

@@ -1,11 +1,14 @@
 """NAS-Bench-NLP: recipes in and out, the grammar, what is drawn, graphs, neighbours."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import pandas as pd
@@ -55,7 +58,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def codes_of(*recipes: dict) -> torch.Tensor:
+def codes_of(*recipes: dict[str, Any]) -> torch.Tensor:
     return SPACE.from_string([json.dumps(recipe) for recipe in recipes])
 
 
@@ -74,16 +77,17 @@ def labelled(text: str) -> nx.DiGraph:
 
 def same(one: str, other: str) -> bool:
     match = nx.algorithms.isomorphism
-    return nx.is_isomorphic(
+    same: bool = nx.is_isomorphic(
         labelled(one),
         labelled(other),
         node_match=match.categorical_node_match("label", ""),
         edge_match=match.categorical_edge_match("label", ""),
     )
+    return same
 
 
 @pytest.mark.parametrize("recipe", [SIMPLE, GRU, LSTM])
-def test_known_cells_come_out_as_they_went_in(recipe: dict) -> None:
+def test_known_cells_come_out_as_they_went_in(recipe: dict[str, Any]) -> None:
     text = json.dumps(recipe)
     (out,) = SPACE.to_string(SPACE.from_string([text]))
     assert same(text, out)
@@ -136,7 +140,7 @@ def test_names_and_the_order_of_sums_do_not_matter_but_that_of_blends_does() -> 
 
 
 def test_second_and_third_state_exchanged_compute_the_same() -> None:
-    def three(first: str, second: str) -> dict:
+    def three(first: str, second: str) -> dict[str, Any]:
         return {
             "h_new_0": {"op": "linear", "input": ["x", "h_prev_0"]},
             f"h_new_{first}": {"op": "linear", "input": ["x", f"h_prev_{second}"]},
@@ -148,7 +152,7 @@ def test_second_and_third_state_exchanged_compute_the_same() -> None:
     assert len(set(SPACE.canonical(codes))) == 1
 
 
-def chain(length: int) -> dict:
+def chain(length: int) -> dict[str, Any]:
     recipe = {"n0": LINEAR_XH}
     for i in range(1, length - 1):
         recipe[f"n{i}"] = {"op": "linear", "input": [f"n{i - 1}", "x"]}
@@ -161,7 +165,7 @@ def test_the_largest_published_size_fits_and_no_more() -> None:
         codes_of(chain(NODES + 1))
 
 
-def with_node(name: str, operation: str, *inputs: str) -> dict:
+def with_node(name: str, operation: str, *inputs: str) -> dict[str, Any]:
     return {**SIMPLE, name: {"op": operation, "input": list(inputs)}}
 
 
@@ -290,7 +294,7 @@ def test_a_soft_graph_forgets_what_leads_nowhere() -> None:
 def test_neighbours_are_one_change_away() -> None:
     near = {SPACE.to_string(code[None])[0] for code in SPACE.neighbours(codes_of(SIMPLE))}
 
-    def canonical(recipe: dict) -> str:
+    def canonical(recipe: dict[str, Any]) -> str:
         return SPACE.to_string(codes_of(recipe))[0]
 
     product = {"op": "elementwise_prod", "input": ["a", "h_prev_0"]}

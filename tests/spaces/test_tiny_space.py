@@ -6,8 +6,10 @@ import itertools
 
 import torch
 
+from tiny_space import TinySpace
 
-def test_all_72_architectures(tiny):
+
+def test_all_72_architectures(tiny: TinySpace) -> None:
     codes = torch.tensor(list(itertools.product(range(3), range(3), *[range(2)] * 3)))
     assert len(set(tiny.to_string(codes))) == tiny.size == 72
     assert torch.equal(tiny.from_string(tiny.to_string(codes)), codes)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -33,9 +33,21 @@ from optiproxy_nas.spaces.base import SearchSpace
 
 _log = logging.getLogger(__name__)
 
+
+class OptunaStudy(Protocol):
+    """An ``optuna.Study``, as far as it is read: Optuna may not be installed."""
+
+    @property
+    def trials(self) -> list[Any]:
+        """Its trials."""
+
+    @property
+    def directions(self) -> list[Any]:
+        """The direction of each of its objectives."""
+
+
 # The result of a search; a table or a list of trials made by hand or by any method; a file of one.
-# Also an ``optuna.Study``, which is no type here: Optuna may not be installed.
-Initial = SearchRecord | pd.DataFrame | Sequence[Trial] | str | Path
+Initial = SearchRecord | pd.DataFrame | Sequence[Trial] | OptunaStudy | str | Path
 
 READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": pd.read_csv,

@@ -77,13 +77,13 @@ class NASBench201(GraphSpace):
     """The NAS-Bench-201 cell space: N = 6, M = 5, fixed adjacency, 15,625 cells."""
 
     name = "nb201"
-    operations = OPERATIONS
+    operations: tuple[str, ...] = OPERATIONS
     node_labels = tuple(f"edge {source}→{target}" for source, target in EDGES)
     num_nodes = 6
     num_edges = 0
     code_length = 6
     num_vertices = 8
-    vertex_labels = ("input", *len(EDGES) * ("",), "output")
+    vertex_labels: tuple[str, ...] = ("input", *len(EDGES) * ("",), "output")
     num_features = 7  # input, five operations, output
     size: int | None = 5**6
 

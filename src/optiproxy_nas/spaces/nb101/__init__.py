@@ -30,13 +30,13 @@ class NASBench101(GraphSpace):
     """The NAS-Bench-101 cell space: N = 5, M = 3, E = 21, 423,624 distinct cells."""
 
     name = "nb101"
-    operations = OPERATIONS
+    operations: tuple[str, ...] = OPERATIONS
     node_labels = tuple(f"vertex {v}" for v in range(1, VERTICES - 1))
     num_nodes = INNER
     num_edges = len(PAIRS)
     code_length = CODE_LENGTH
     num_vertices = VERTICES
-    vertex_labels = ("input", *INNER * ("",), "output")
+    vertex_labels: tuple[str, ...] = ("input", *INNER * ("",), "output")
     num_features = len(OPERATIONS) + 2  # input, three operations, output
     size: int | None = 423_624
 

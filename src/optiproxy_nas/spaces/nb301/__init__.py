@@ -36,7 +36,7 @@ class NASBench301(GraphSpace):
     """
 
     name = "nb301"
-    operations = OPERATIONS
+    operations: tuple[str, ...] = OPERATIONS
     node_labels = tuple(
         f"{cell} {node}{'ab'[slot]}"
         for cell in ("normal", "reduction")

@@ -28,13 +28,13 @@ class NASBenchNLP(GraphSpace):
     """The recipes of up to 16 nodes and three hidden states that keep the rules of ``grammar``."""
 
     name = "nbnlp"
-    operations = OPERATIONS
+    operations: tuple[str, ...] = OPERATIONS
     node_labels = tuple(f"node {i}" for i in range(NODES))
     num_nodes = NODES
     num_edges = NUM_EDGES
     code_length = 4 * NODES + grammar.STATES
     num_vertices = VERTICES
-    vertex_labels = (
+    vertex_labels: tuple[str, ...] = (
         *grammar.SOURCES,
         *NODES * ("",),
         *(f"h_new_{state}" for state in range(grammar.STATES)),
