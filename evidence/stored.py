@@ -142,7 +142,7 @@ def _lines(section: Section, evidence: Evidence, row: Row) -> Iterator[dict[str,
     for run in runs.to_dict("records"):
         found = improvements[run["run_id"]]
         points = [
-            _Point(query, spent, best, others.get(architecture, ()))
+            _Point(query, spent, best, others.get((run["dataset"], architecture), ()))
             for query, spent, best, architecture in found.itertuples(index=False)
         ]
         optimum = float(without_noise(run["optimum"]))
@@ -171,15 +171,15 @@ def _improvements(results: pd.DataFrame) -> pd.DataFrame:
 
 def _others(
     section: Section, evidence: Evidence, runs: pd.DataFrame, found: Mapping[str, pd.DataFrame]
-) -> dict[str, tuple[str, ...]]:
-    """Return architecture -> what is told of it, where the section tells anything."""
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return dataset and architecture -> what is told of it, where the section tells anything."""
     metrics = told_metrics(section)
-    others: dict[str, tuple[str, ...]] = {}
+    others: dict[tuple[str, str], tuple[str, ...]] = {}
     for (source, dataset), own in runs.groupby(["source", "dataset"]) if metrics else ():
         chosen = [it for run_id in own["run_id"] for it in found[run_id]["architecture"]]
         values = evidence.told(str(source), str(dataset), metrics, chosen)
         for place, architecture in enumerate(chosen) if values else ():
-            others[f"{architecture}"] = tuple(
+            others[str(dataset), architecture] = tuple(
                 _number(values[metric][place]) if metric in values else "" for metric in metrics
             )
     return others

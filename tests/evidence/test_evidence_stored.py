@@ -50,7 +50,8 @@ def section_of(render: str = "comparison", methods: Any = ("ours", "theirs"), **
 
 
 def told(source: Any, dataset: Any, metrics: Any, architectures: Any) -> Any:
-    return {metrics[0]: [90 + float(a.split()[1]) / 7 for a in architectures]}
+    base = 80 + len(dataset)  # the same architecture has other values on another dataset
+    return {metrics[0]: [base + float(a.split()[1]) / 7 for a in architectures]}
 
 
 def both(section: Any, evidence: Any) -> Any:
