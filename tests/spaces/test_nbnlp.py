@@ -28,6 +28,7 @@ from optiproxy_nas.spaces.nbnlp.grammar import (
     pack,
     unpack,
 )
+from optiproxy_nas.spaces.nbnlp.graph import one_hot
 
 SPACE = NASBenchNLP()
 LINEAR_XH = {"op": "linear", "input": ["x", "h_prev_0"]}
@@ -326,6 +327,19 @@ def test_neighbours_stay_within_the_grammar() -> None:
     near = SPACE.neighbours(torch.cat([codes, codes_of(LSTM, GRU)]))
     assert torch.equal(SPACE.from_string(SPACE.to_string(near)), near)
     assert 40 < len(near) / 12 < 400
+
+
+def test_the_graph_of_a_code_is_the_relaxed_graph_at_its_corner() -> None:
+    """Also of codes that are no valid recipe: without a gradient it is computed by numbers."""
+    choices = [8] * 16 + [5 + node for node in range(16) for _ in range(3)] + [17] * 3
+    wild = (torch.rand(300, 67, generator=generator()) * torch.tensor(choices)).long()
+    wild[:, 64].clamp_(min=1)
+    cells = unpack(torch.cat([SPACE.random(50, generator()), wild]))
+    operations = torch.nn.functional.one_hot(cells.operations, 8).float()
+    discrete = SPACE.graph(Encoding(operations, one_hot(cells)))
+    relaxed = SPACE.graph(Encoding(operations.requires_grad_(), one_hot(cells)))
+    for one, other in zip(discrete, relaxed, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_drawing_has_one_line_a_node() -> None:

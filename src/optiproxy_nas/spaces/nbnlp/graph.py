@@ -93,6 +93,9 @@ SOURCES = len(grammar.SOURCES)
 VERTICES = SOURCES + NODES + STATES
 STATE_LABELS = torch.tensor([0.75, 0.5, 0.25])
 _CLASSES = WEIGHTS[[Op.LINEAR, Op.SUM, Op.TANH]]  # linear; element by element; activations
+_CLASS_OF = torch.tensor([0, 0, 1, 1, 1, 2, 2, 2])  # operation -> its row of _CLASSES
+_BLENDED = torch.tensor([1.0, 0.75, 0.5])  # weights of a blend's inputs
+_MOST = torch.tensor(grammar.MOST_INPUTS)
 # Whether "none" is a choice of the third input: linear, element by element.
 _THIRD_OR_NOT = torch.tensor([1.0, 0.0])
 
@@ -109,7 +112,8 @@ def recipe_graph(encoding: Encoding) -> Graph:
     count = len(operations)
     present = 1 - operations[..., Op.ABSENT]  # [n, NODES]
     makers, made = _outputs(outputs, present)
-    links, reads = _reads(operations, inputs, made)  # [n, NODES, CHOICES - 1]: node, what it reads
+    reading = _discrete_reads if _is_discrete(operations, inputs) else _reads
+    links, reads = reading(operations, inputs, made)  # [n, NODES, CHOICES - 1]: node, what it reads
     direct = 1 - (1 - makers).prod(1)  # [n, NODES] makes a state
     between = links[..., SOURCES:].transpose(1, 2) * present.unsqueeze(1)  # from, to
     alive = present * _reaching(between, direct)
@@ -167,13 +171,40 @@ def _outputs(choices: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     return makers, made
 
 
-def _reads(operations: Tensor, inputs: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-    """Return to what extent, and with what weight, nodes read sources [n, NODES, CHOICES - 1]."""
+def _willing(operations: Tensor, made: Tensor) -> Tensor:
+    """Return the weight with which each class of operations reads a source [n, 3, CHOICES - 1]."""
     weights = _CLASSES.to(operations)
     states = weights[:, 2, None] * made.unsqueeze(1)  # [n, 3 classes, 3 states]
     nodes = weights[:, 2:] @ operations.transpose(1, 2)  # absent ones weigh 0
     x = weights[:, 1, None].expand(len(operations), 3, 1)
-    willing = torch.cat([x, states, nodes], -1).unsqueeze(1)  # [n, 1, 3, CHOICES - 1]
+    return torch.cat([x, states, nodes], -1)
+
+
+def _is_discrete(operations: Tensor, inputs: Tensor) -> bool:
+    if operations.requires_grad or inputs.requires_grad:
+        return False
+    return torch.equal(operations, operations.round()) and torch.equal(inputs, inputs.round())
+
+
+def _discrete_reads(operations: Tensor, inputs: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    """Return :func:`_reads` of one-hot choices by their numbers, in a fraction of the time."""
+    operation = (operations @ torch.arange(len(Op)).to(operations)).long()  # [n, NODES]
+    sources = (inputs @ torch.arange(CHOICES).to(inputs)).long()  # [n, NODES, 3]; 0: none
+    willing = torch.nn.functional.pad(_willing(operations, made), (1, 0)).flatten(1)
+    place = (_CLASS_OF[operation] * CHOICES).unsqueeze(-1) + sources
+    able = willing.gather(1, place.flatten(1)).reshape(sources.shape) > 0
+    able &= torch.arange(3) < _MOST[operation].unsqueeze(-1)
+    first, second, third = sources.unbind(-1)
+    able[..., 1] &= ~(able[..., 0] & (second == first))
+    able[..., 2] &= ~(able[..., :2] & (sources[..., :2] == third.unsqueeze(-1))).any(-1)
+    weights = able * torch.where((operation == Op.BLEND).unsqueeze(-1), _BLENDED, 1.0)
+    reads = weights.new_zeros(*operation.shape, CHOICES).scatter_add_(-1, sources, weights)
+    return (reads[..., 1:] > 0).to(reads), reads[..., 1:]
+
+
+def _reads(operations: Tensor, inputs: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+    """Return to what extent, and with what weight, nodes read sources [n, NODES, CHOICES - 1]."""
+    willing = _willing(operations, made).unsqueeze(1)  # [n, 1, 3, CHOICES - 1]
     choices = inputs[..., 1:].unsqueeze(2)  # [n, NODES, 1, 3, CHOICES - 1]
     first = normalised(choices[:, :, :, 0] * willing)
     # Activations, the last class, have one input only.
