@@ -18,6 +18,7 @@ from optiproxy_nas.proxies.prior_mean import (
     WEIGHTS,
     EarlierTrials,
     PriorMeans,
+    WithPrior,
     encode_partly,
     fit_prior,
     prior_means,
@@ -99,3 +100,33 @@ def test_equal_tensors_are_one_object_so_that_lists_are_computed_once(nb201: NAS
     assert prior_means(nb201, state) is prior_means(nb201, copied)
     copied["prior/hyper"] += 1
     assert prior_means(nb201, state) != prior_means(nb201, copied)
+
+
+def test_the_gradient_by_hand_is_that_of_differences(nb201: NASBench201) -> None:
+    runs = [trials(nb201, 30), trials(nb201, 20, seed=1)]
+    state = fit_prior(nb201, runs)
+    means = PriorMeans(nb201, state).linear
+    start = nb201.encode(nb201.random(4, torch.Generator().manual_seed(2)))
+    features = PriorMeans(nb201, state).features(start) + 0.3
+    features.requires_grad_()
+    (gradient,) = torch.autograd.grad(means.of(features).square().sum(), features)
+    generator = torch.Generator().manual_seed(3)
+    along = torch.randn(features.shape, generator=generator, dtype=features.dtype)
+    with torch.no_grad():
+        after, before = (
+            means.of(features + sign * 0.01 * along).double().square().sum() for sign in (1, -1)
+        )
+    expected = float(after - before) / 0.02
+    assert float((gradient * along).sum()) == pytest.approx(expected, rel=1e-2)
+
+
+def test_runs_without_weight_change_no_prediction(nb201: NASBench201) -> None:
+    run, other = trials(nb201), trials(nb201, seed=3)
+    encoding = nb201.encode(nb201.random(10, torch.Generator().manual_seed(4)))
+    proxy = GaussianProcessProxy(nb201, SETTINGS, torch.Generator(), 1)
+    both = PriorMeans(nb201, fit_prior(nb201, [run, other]))
+    alone = PriorMeans(nb201, fit_prior(nb201, [run]))
+    with torch.no_grad():
+        found = WithPrior(proxy, both, torch.tensor([[0.5], [0.0]]))(encoding)
+        expected = WithPrior(proxy, alone, torch.tensor([[0.5]]))(encoding)
+    assert torch.equal(found, expected)

@@ -20,8 +20,8 @@ from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import SamplesFunctions
-from optiproxy_nas.proxies.gaussian_moments import matern, squared_distances
 from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy, fitted_rows
+from optiproxy_nas.proxies.process_means import linear_means
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 UNKNOWN = -1  # in a code: the earlier space has no such choice, or not this option
@@ -55,36 +55,23 @@ class PriorMeans:
         self.state = {name: state[name] for name in _STATE}
         codes, self._runs, targets, hyper, self.scores = self.state.values()
         self.count = len(hyper)  # J
-        means = []
+        processes = []
         for run, of_run in enumerate(hyper):
             rows, process = self._runs == run, _RunProcess(space, len(targets))
             values = codes[rows], targets[:, rows], of_run
             process.load_state_dict(dict(zip(process.state_dict(), values, strict=True)))
-            means.append(process.linear_mean())
-        self._process = process
-        # As float32 and side by side, rows of shorter runs filled up: [J, H, 1, D], [J, H, n, D],
-        # [J, H, n] and [J, H, 1].
-        longest = max(len(mean.inputs[0]) for mean in means)
-        self._weights = torch.stack([mean.weights for mean in means]).float()
-        self._inputs = torch.stack([_filled(mean.inputs, longest) for mean in means]).float()
-        solved = torch.stack([_filled(mean.solved.unsqueeze(-1), longest) for mean in means])
-        self._solved = solved.squeeze(-1).float()
-        self._centre = torch.stack([mean.centre for mean in means]).float()
+            processes.append(process)
+        self._process = processes[0]
+        self.linear = linear_means(processes)
         self._key = digest_of(self.state)
 
-    def of(self, encoding: Encoding, used: Tensor | None = None) -> Tensor:
-        """Return m_j of n encodings: [J, H, n], differentiable.
+    def of(self, encoding: Encoding) -> Tensor:
+        """Return m_j of n encodings: [J, H, n], differentiable."""
+        return self.linear.of(self.features(encoding))
 
-        Args:
-            encoding: of the architectures.
-            used: numbers of runs [u]; the others are left out, [u, H, n].
-        """
-        parts = self._weights, self._inputs, self._solved, self._centre
-        weights, inputs, solved, centre = (it if used is None else it[used] for it in parts)
-        points = self._process.features(encoding).float() * weights  # [J, H, n, D]
-        # Their gradient at a distance of 0 is 0, not NaN.
-        cross = matern(squared_distances(inputs, points) + 1e-9)
-        return centre + (solved.unsqueeze(2) @ cross).squeeze(2)
+    def features(self, encoding: Encoding) -> Tensor:
+        """Return the features that ``linear`` is of: [n, D]."""
+        return self._process.features(encoding)
 
     def best_codes(self, each: int = 10) -> Tensor:
         """Return the architectures of the best trials of each run that are of the space: [b, L].
@@ -121,16 +108,19 @@ class WithPrior(nn.Module):
         self.proxy = proxy
         self.means = means
         self.weights = weights.float()
-        self._used = (weights != 0).any(1).nonzero().flatten()
+        used = (weights != 0).any(1).nonzero().flatten()
+        self._linear, self._shares = means.linear.only(used), self.weights[used]
 
     def forward(self, encoding: Encoding) -> Tensor:
         """Return predictions [E, H, n]."""
+        if type(self.proxy) is GaussianProcessProxy:  # g is of the same features
+            features = self.proxy.features(encoding)
+            return self.proxy.predict(features) + self._mean(features)
         predictions: Tensor = self.proxy(encoding)
-        return predictions + self._mean(encoding)
+        return predictions + self._mean(self.means.features(encoding))
 
-    def _mean(self, encoding: Encoding) -> Tensor:
-        found = self.means.of(encoding, self._used)
-        return torch.einsum("jh,jhn->hn", self.weights[self._used], found)
+    def _mean(self, features: Tensor) -> Tensor:
+        return torch.einsum("jh,jhn->hn", self._shares, self._linear.of(features))
 
     def mean(self, means: Tensor) -> Tensor:
         """Return Σ_j w_j m_j [H, n] of m [J, H, n]."""
@@ -147,7 +137,7 @@ class WithPriorAndDraws(WithPrior):
         assert isinstance(self.proxy, SamplesFunctions)
         drawn = self.proxy.sample_functions(encoding, draws, generator)
         with torch.no_grad():
-            return drawn + self._mean(encoding)
+            return drawn + self._mean(self.means.features(encoding))
 
 
 def fit_prior(
@@ -194,11 +184,6 @@ def _is_of(space: SearchSpace, code: Tensor) -> bool:
     except InvalidArchitectureError:
         return False
     return True
-
-
-def _filled(rows: Tensor, count: int) -> Tensor:
-    """Return rows [H, n, D] with zeros behind them: [H, count, D]."""
-    return nn.functional.pad(rows, (0, 0, 0, count - rows.shape[1]))
 
 
 def encode_partly(space: SearchSpace, codes: Tensor) -> Encoding:
