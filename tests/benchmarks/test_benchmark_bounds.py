@@ -1,10 +1,13 @@
 """Files of strangers are read in bounded time and memory, or refused."""
 
+from __future__ import annotations
+
 import bz2
 import gzip
 import io
 import pickle
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from optiproxy_nas.core.errors import DataError, UnsafePickleError
 SMALL = Limits(size=1000, objects=500, nodes=2000, depth=10, key=20, record=100)
 
 
-def tower(levels, last=b"."):
+def tower(levels: Any, last: bytes = b".") -> Any:
     """The pickle of t = (t, t), so many times, and of what follows; 2**levels values if walked."""
     level = b"".join(b"0h%ch%c\x86\x94" % (i, i) for i in range(levels))
     return b"\x80\x04)\x94" + level + last
@@ -46,19 +49,19 @@ CRAFTED = {
 
 
 @pytest.mark.parametrize("content", [*CRAFTED.values()], ids=[*CRAFTED])
-def test_a_crafted_pickle_is_refused_at_once(content):
+def test_a_crafted_pickle_is_refused_at_once(content: Any) -> None:
     with pytest.raises(DataError):
         restricted_load(content, limits=SMALL)
 
 
-def test_an_argument_that_is_hashed_for_ever_is_refused():
+def test_an_argument_that_is_hashed_for_ever_is_refused() -> None:
     content = tower(60, b"0cbuiltins\nfrozenset\n(h\x3ctR.")
     with pytest.raises(UnsafePickleError, match="more values"):
         restricted_load(content, allowed_globals={"builtins.frozenset": frozenset})
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_plain_data_are_read_as_they_were(protocol):
+def test_plain_data_are_read_as_they_were(protocol: int) -> None:
     shared = [1.5, 2]
     value = {
         ("a", 1): [shared, shared],
@@ -66,20 +69,20 @@ def test_plain_data_are_read_as_they_were(protocol):
         2.5: frozenset("ab"),
     }
     content = pickle.dumps(value, protocol)
-    allowed = {"builtins.frozenset": frozenset, "__builtin__.frozenset": frozenset}
+    allowed: dict[str, Any] = {"builtins.frozenset": frozenset, "__builtin__.frozenset": frozenset}
     allowed["_codecs.encode"] = lambda text, code: text.encode(code)
     assert restricted_load(content, allowed_globals=allowed) == value
 
 
 @pytest.mark.parametrize("limit", [{"size": 10}, {"objects": 3}, {"nodes": 5}, {"depth": 2}])
-def test_the_limits_are_settings(limit):
+def test_the_limits_are_settings(limit: Any) -> None:
     content = pickle.dumps([[[1, 2]], [[3, 4]]])
     assert restricted_load(content)
     with pytest.raises(UnsafePickleError):
         restricted_load(content, limits=LIMITS._replace(**limit))
 
 
-def test_what_unpacks_to_more_than_the_limit_is_refused():
+def test_what_unpacks_to_more_than_the_limit_is_refused() -> None:
     zeros = bytes(1_000_000)
     packed = io.BytesIO()
     np.savez_compressed(packed, a=np.zeros(1_000_000))
@@ -93,7 +96,9 @@ def test_what_unpacks_to_more_than_the_limit_is_refused():
     assert npz_arrays(packed.getvalue(), "the file")["a"].shape == (1_000_000,)
 
 
-def test_a_stored_surrogate_that_unpacks_to_more_than_the_limit_is_refused(monkeypatch):
+def test_a_stored_surrogate_that_unpacks_to_more_than_the_limit_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = surrogate_file.pack({}, {"a": np.zeros(1_000_000)}, {})
     assert surrogate_file.unpack(model)[1]["a"].shape == (1_000_000,)
     monkeypatch.setattr(surrogate_file, "LIMITS", SMALL)
@@ -101,11 +106,11 @@ def test_a_stored_surrogate_that_unpacks_to_more_than_the_limit_is_refused(monke
         surrogate_file.unpack(model)
 
 
-def test_a_record_longer_than_the_limit_is_refused_before_it_is_added_up():
+def test_a_record_longer_than_the_limit_is_refused_before_it_is_added_up() -> None:
     data = bytes(200)
     head = struct.pack("<Q", len(data))
 
-    def crc(content):
+    def crc(content: Any) -> Any:
         buffer = np.frombuffer(content, dtype=np.uint8)
         return masked_crc32c(buffer, np.array([0]), np.array([len(content)]))[0].tobytes()
 

@@ -1,8 +1,14 @@
 """A search takes a source that can serve it; another one is refused with those that can."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from optiproxy_nas import Choice, Space, search
+from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.benchmarks import get_source, source_registry
 from optiproxy_nas.benchmarks.source_registry import SOURCES, check_source
 from optiproxy_nas.core.errors import ParameterError
@@ -30,12 +36,14 @@ NB301 = "Sources of nb301: nb301_yahpo, nb301_package, nb301_package_v0_9."
         ),
     ],
 )
-def test_a_source_that_does_not_fit_is_refused(make_parameters, run, message):
+def test_a_source_that_does_not_fit_is_refused(
+    make_parameters: Callable[..., SearchParameters], run: Any, message: str
+) -> None:
     with pytest.raises(ParameterError, match=message):
         check_source(make_parameters(**run))
 
 
-def test_few_sources_are_of_few_cells():
+def test_few_sources_are_of_few_cells() -> None:
     assert [n for n in SOURCES if get_source(n).contents.incomplete] == [
         "nb101_validation",
         "nbnlp",
@@ -48,7 +56,7 @@ def test_few_sources_are_of_few_cells():
     [("nb201", "embedded"), ("nb101", "nb101_table"), ("nb301", "nb301_yahpo"),
      ("nbnlp", "nbnlp_surrogate"), ("fcnet", "fcnet"), ("hwgpt", "hwgpt_surrogate")],
 )  # fmt: skip
-def test_the_first_source_of_a_benchmark_can_serve_a_search(benchmark, first):
+def test_the_first_source_of_a_benchmark_can_serve_a_search(benchmark: str, first: str) -> None:
     assert source_registry.first_source(benchmark) == first
     source_registry.check_serves(get_source(first))
     assert first in source_registry._fitting(benchmark)
@@ -64,22 +72,25 @@ def test_the_first_source_of_a_benchmark_can_serve_a_search(benchmark, first):
         ({"space": "tiny_space:TinySpace"}, "No registered source is of search space 'tiny_"),
     ],
 )
-def test_plain_python_refuses_alike(given, message):
+def test_plain_python_refuses_alike(given: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message.replace("?", r"\?")):
         search(budget=12, method="random_search", **given)
 
 
-def test_plain_python_takes_the_first_source_and_dataset():
+def test_plain_python_takes_the_first_source_and_dataset() -> None:
     parameters = search(budget=5, method="random_search").parameters
     assert (parameters.source, parameters.dataset) == ("embedded", "cifar10")
-    given = {"budget": 5, "method": "random_search", "space": "nbnlp"}
+    given: dict[str, Any] = {"budget": 5, "method": "random_search", "space": "nbnlp"}
     own = search(**given, evaluate=len).parameters
     assert (own.source, own.dataset, own.benchmark) == ("custom", "custom", "nbnlp")
 
 
-def test_a_space_of_a_benchmarks_name_has_its_choices(make_parameters):
+def test_a_space_of_a_benchmarks_name_has_its_choices(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
     """Perhaps fewer of their options, but no others; else every query would fail."""
-    choices = {**get_space("fcnet").choices, "batch_size": Choice([16, 32], ordered=True)}
+    space: Any = get_space("fcnet")
+    choices = {**space.choices, "batch_size": Choice([16, 32], ordered=True)}
     fcnet = {"benchmark": "fcnet", "source": "fcnet", "dataset": "protein_structure"}
     check_source(make_parameters(space=Space(choices, name="fcnet"), **fcnet))
     others = {**choices, "batch_size": Choice([16, 48], ordered=True)}

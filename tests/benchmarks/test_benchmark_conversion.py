@@ -15,7 +15,7 @@ CELLS = (
 )
 
 
-def test_the_conversion_of_the_document_makes_a_file_that_is_read(tmp_path):
+def test_the_conversion_of_the_document_makes_a_file_that_is_read(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     (block,) = [block for block in blocks if "def convert" in block]
     names: dict[str, Any] = {}

@@ -1,9 +1,14 @@
 """Accuracies by epoch: small files of each layout through the real loading, and no test image."""
 
+from __future__ import annotations
+
 import bz2
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,28 +38,28 @@ VALIDATION = "validation_accuracy"
 
 
 @pytest.fixture(autouse=True)
-def _fresh():
+def _fresh() -> Iterator[None]:
     benchmark_cache._loaded.cache_clear()
     yield
     benchmark_cache._loaded.cache_clear()
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The nb201 folder of a data directory of one's own."""
     monkeypatch.setenv(DATA_DIRECTORY_VARIABLE, str(tmp_path))
     (tmp_path / "nb201").mkdir()
     return tmp_path / "nb201"
 
 
-def table(source, dataset):
+def table(source: Any, dataset: Any) -> Any:
     """All rows that a search on the dataset could ever see."""
     known = get_source(source)
     rows, _ = benchmark_cache._loaded(source, dataset, os.environ[DATA_DIRECTORY_VARIABLE])
     return benchmark_cache.load_benchmark(known.name, dataset), rows
 
 
-def assert_no_test_value(rows: pd.DataFrame):
+def assert_no_test_value(rows: pd.DataFrame) -> None:
     numbers = rows.select_dtypes("float64")
     assert len(numbers)
     assert not (numbers == TEST).any(axis=None)
@@ -63,7 +68,7 @@ def assert_no_test_value(rows: pd.DataFrame):
 # --- the 12-epoch schedule -------------------------------------------------------------------
 
 
-def schedule12(**changes):
+def schedule12(**changes: Any) -> Any:
     """Three cells; the best has the value that the published table is known by."""
     columns = {
         "ops": np.array([[int(digit) for digit in code] for code in CELLS.values()], np.uint8),
@@ -77,11 +82,11 @@ def schedule12(**changes):
     return {key: value for key, value in {**columns, **changes}.items() if value is not None}
 
 
-def put_schedule12(folder, **changes):
+def put_schedule12(folder: Path, **changes: Any) -> None:
     np.savez(folder / "nb201_12epoch.npz", **schedule12(**changes))
 
 
-def test_a_schedule_of_ones_own_making_is_read_without_its_test_columns(folder):
+def test_a_schedule_of_ones_own_making_is_read_without_its_test_columns(folder: Path) -> None:
     put_schedule12(folder)
     benchmark, rows = table("schedule12", "cifar10")
     assert benchmark.epochs == (12,)
@@ -93,7 +98,9 @@ def test_a_schedule_of_ones_own_making_is_read_without_its_test_columns(folder):
     assert imagenet.query(list(CELLS), VALIDATION, 12).tolist() == [38.6667, 2.0, 20.5]
 
 
-def test_another_data_directory_is_read_anew(tmp_path, monkeypatch):
+def test_another_data_directory_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in (("one", 50.5), ("two", 60.5)):
         (tmp_path / name / "nb201").mkdir(parents=True)
         put_schedule12(
@@ -104,7 +111,7 @@ def test_another_data_directory_is_read_anew(tmp_path, monkeypatch):
         assert benchmark.query([THIRD], VALIDATION, 12) == value
 
 
-def test_a_search_over_some_of_the_cells_is_refused_before_any_query(folder):
+def test_a_search_over_some_of_the_cells_is_refused_before_any_query(folder: Path) -> None:
     put_schedule12(folder)
     benchmark_cache.load_benchmark("schedule12", "cifar10")  # to look at, it is good enough
     message = r"'schedule12' holds 3 of 15625 architectures on cifar10\. A search would ask"
@@ -112,13 +119,13 @@ def test_a_search_over_some_of_the_cells_is_refused_before_any_query(folder):
         benchmark_cache.load_benchmark("schedule12", "cifar10", complete=True)
 
 
-def test_other_values_than_the_published_ones_are_noticed(folder):
+def test_other_values_than_the_published_ones_are_noticed(folder: Path) -> None:
     put_schedule12(folder, **{"hp12_cifar10-val": np.array([10.0, 84.9, 50.5])})
     with pytest.raises(DataError, match=r"best validation accuracy on cifar10 is 84\.9000"):
         benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
-def test_another_file_of_the_published_name_is_refused(folder):
+def test_another_file_of_the_published_name_is_refused(folder: Path) -> None:
     np.savez(folder / "nb201_12epoch_and_v1_1.npz", **schedule12())
     with pytest.raises(DataError, match=r"nb201_12epoch_and_v1_1\.npz is .*expected sha256 6d3613"):
         benchmark_cache.load_benchmark("schedule12", "cifar10")
@@ -140,14 +147,14 @@ def test_another_file_of_the_published_name_is_refused(folder):
         ({"ops": np.zeros((3, 6), np.uint8)}, "occurs twice"),
     ],
 )
-def test_a_malformed_schedule_is_named(folder, changes, message):
+def test_a_malformed_schedule_is_named(folder: Path, changes: Any, message: str) -> None:
     put_schedule12(folder, **changes)
     with pytest.raises(DataError, match=message):
         benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
 @pytest.mark.parametrize("cut", [0, 30, 900])
-def test_a_truncated_schedule_is_named(folder, cut):
+def test_a_truncated_schedule_is_named(folder: Path, cut: int) -> None:
     put_schedule12(folder)
     path = folder / "nb201_12epoch.npz"
     path.write_bytes(path.read_bytes()[:cut])
@@ -155,12 +162,12 @@ def test_a_truncated_schedule_is_named(folder, cut):
         benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
-def test_an_absent_schedule_says_how_to_make_it(folder):
+def test_an_absent_schedule_says_how_to_make_it(folder: Path) -> None:
     with pytest.raises(DataError, match=r"Put .*nb201_12epoch\.npz .*numpy\.savez: ops"):
         benchmark_cache.load_benchmark("schedule12", "cifar10")
 
 
-def test_joined_to_full_training_it_adds_12_epochs(folder):
+def test_joined_to_full_training_it_adds_12_epochs(folder: Path) -> None:
     put_schedule12(folder)
     final = {
         cell: {"cifar10-valid": {"eval_acc1es": [80.0 + i, 70.0]}}
@@ -179,7 +186,7 @@ def test_joined_to_full_training_it_adds_12_epochs(folder):
 
 
 @pytest.mark.heavy
-def test_the_published_schedule():
+def test_the_published_schedule() -> None:
     if not os.environ.get(DATA_DIRECTORY_VARIABLE):
         pytest.skip(f"{DATA_DIRECTORY_VARIABLE} is not set: no 12-epoch file here")
     for dataset in DATASETS:
@@ -203,14 +210,14 @@ def test_the_published_schedule():
 RISING = np.linspace(10, 80, 200)
 
 
-def naslib_entries(dataset, shift=0.0):
+def naslib_entries(dataset: Any, shift: float = 0.0) -> Any:
     """``eval_acc1es`` of one cell, every entry with a test image in it being ``TEST``."""
     if dataset == "cifar10":
         return [*(RISING + shift).tolist(), TEST]
     return [*[TEST] * 200, np.float64(70.0 + shift), TEST]
 
 
-def put_naslib(folder, dataset, content=None):
+def put_naslib(folder: Path, dataset: Any, content: Any = None) -> None:
     if content is None:
         content = {
             cell: {KEYS[dataset]: {"eval_acc1es": naslib_entries(dataset, shift)}}
@@ -221,7 +228,7 @@ def put_naslib(folder, dataset, content=None):
     path.write_bytes(pickle.dumps(content))
 
 
-def test_naslib_curves_of_cifar10_have_every_epoch_and_no_test_value(folder):
+def test_naslib_curves_of_cifar10_have_every_epoch_and_no_test_value(folder: Path) -> None:
     put_naslib(folder, "cifar10")
     benchmark, rows = table("naslib_curves", "cifar10")
     assert benchmark.epochs == tuple(range(1, 201))
@@ -237,7 +244,7 @@ def test_naslib_curves_of_cifar10_have_every_epoch_and_no_test_value(folder):
 
 
 @pytest.mark.parametrize("epochs", [0, -1, 201])
-def test_an_epoch_that_does_not_exist_is_refused(folder, epochs):
+def test_an_epoch_that_does_not_exist_is_refused(folder: Path, epochs: int) -> None:
     put_naslib(folder, "cifar10")
     with pytest.raises(MetricUnavailableError, match=f"not after {epochs}"):
         benchmark_cache.load_benchmark("naslib_curves", "cifar10").query(
@@ -247,7 +254,9 @@ def test_an_epoch_that_does_not_exist_is_refused(folder, epochs):
 
 @pytest.mark.parametrize("dataset", ["cifar100", "imagenet16-120"])
 @pytest.mark.parametrize("epochs", [5, 12, 199])
-def test_naslib_curves_that_have_test_images_are_not_given(folder, dataset, epochs):
+def test_naslib_curves_that_have_test_images_are_not_given(
+    folder: Path, dataset: str, epochs: int
+) -> None:
     put_naslib(folder, dataset)
     benchmark, rows = table("naslib_curves", dataset)
     assert benchmark.epochs == (200,)
@@ -258,7 +267,7 @@ def test_naslib_curves_that_have_test_images_are_not_given(folder, dataset, epoc
     assert "v1_0+schedule12" in e.value.message
 
 
-def spoilt(entries):
+def spoilt(entries: Any) -> Any:
     return {
         FIRST: {"cifar10-valid": {"eval_acc1es": naslib_entries("cifar10")}},
         SECOND: {"cifar10-valid": {"eval_acc1es": entries}},
@@ -282,7 +291,9 @@ def spoilt(entries):
         ({SECOND: None}, "no 'cifar10-valid'"),
     ],
 )
-def test_a_malformed_naslib_curve_names_file_and_cell(folder, content, message):
+def test_a_malformed_naslib_curve_names_file_and_cell(
+    folder: Path, content: Any, message: str
+) -> None:
     put_naslib(folder, "cifar10", content)
     with pytest.raises(DataError, match=message) as caught:
         benchmark_cache.load_benchmark("naslib_curves", "cifar10")
@@ -291,7 +302,9 @@ def test_a_malformed_naslib_curve_names_file_and_cell(folder, content, message):
 
 
 @pytest.mark.parametrize("count", [200, 201, 203])
-def test_a_list_whose_final_validation_entry_is_not_certain_is_refused(folder, count):
+def test_a_list_whose_final_validation_entry_is_not_certain_is_refused(
+    folder: Path, count: int
+) -> None:
     content = {FIRST: {"cifar100": {"eval_acc1es": [TEST] * count}}}
     put_naslib(folder, "cifar100", content)
     with pytest.raises(DataError, match=f"{count} entries, not 202"):
@@ -299,7 +312,7 @@ def test_a_list_whose_final_validation_entry_is_not_certain_is_refused(folder, c
 
 
 @pytest.mark.parametrize("content", [{}, [1, 2], {"|none~0|": {}}, {7: {}}, {(0, 1, 9): {}}])
-def test_what_holds_no_cells_is_refused(folder, content):
+def test_what_holds_no_cells_is_refused(folder: Path, content: Any) -> None:
     put_naslib(folder, "cifar10", content)
     with pytest.raises(DataError, match=r"nb201_cifar10_full_training\.pickle"):
         benchmark_cache.load_benchmark("naslib_curves", "cifar10")
@@ -308,7 +321,7 @@ def test_what_holds_no_cells_is_refused(folder, content):
 # --- NATS-Bench's per-architecture files -----------------------------------------------------
 
 
-def training(dataset, epochs, value, weights=None):
+def training(dataset: Any, epochs: int, value: Any, weights: Any = None) -> Any:
     """A training's result: validation accuracy ``value`` plus the epoch, from 0, over 10."""
     evaluated = {f"{name}@{e}": TEST for name in ("ori-test", "x-test") for e in range(epochs)}
     per_epoch = range(epochs) if dataset == "cifar10-valid" else [epochs - 1]
@@ -324,7 +337,7 @@ def training(dataset, epochs, value, weights=None):
     }
 
 
-def nats(cell=SECOND, weights=None):
+def nats(cell: Any = SECOND, weights: Any = None) -> Any:
     results = {
         "200": {
             (key, seed): training(key, 200, 40.0 + i, weights)
@@ -341,14 +354,14 @@ def nats(cell=SECOND, weights=None):
     }
 
 
-def put_nats(folder, content, number=7):
+def put_nats(folder: Path, content: Any, number: int = 7) -> None:
     path = folder / "NATS-tss-v1_0-3ffb9-full" / f"{number:06d}.pickle.pbz2"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else bz2.compress(pickle.dumps(content)))
 
 
 @pytest.fixture
-def nats_folder(folder):
+def nats_folder(folder: Path) -> Any:
     """Two cells, the first with network weights; and the directory's index, which is no cell."""
     weights = OrderedDict(w=torch.nn.Parameter(torch.ones(2)), n=torch.arange(3))
     put_nats(folder, nats(FIRST, weights), 7)
@@ -357,7 +370,7 @@ def nats_folder(folder):
     return folder
 
 
-def test_natsbench_curves_are_means_over_seeds(nats_folder):
+def test_natsbench_curves_are_means_over_seeds(nats_folder: Any) -> None:
     benchmark, rows = table("natsbench_curves", "cifar10")
     assert benchmark.epochs == tuple(range(1, 201))
     assert get_source("natsbench_curves").contents.continues
@@ -370,7 +383,7 @@ def test_natsbench_curves_are_means_over_seeds(nats_folder):
 
 
 @pytest.mark.parametrize("dataset", ["cifar100", "imagenet16-120"])
-def test_natsbench_curves_with_test_images_are_not_given(nats_folder, dataset):
+def test_natsbench_curves_with_test_images_are_not_given(nats_folder: Any, dataset: str) -> None:
     benchmark, rows = table("natsbench_curves", dataset)
     assert benchmark.epochs == (200,)
     assert benchmark.query([SECOND], VALIDATION) == pytest.approx([60.9])
@@ -380,7 +393,9 @@ def test_natsbench_curves_with_test_images_are_not_given(nats_folder, dataset):
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_natsbench_has_the_12_epoch_schedule_of_every_dataset(nats_folder, dataset):
+def test_natsbench_has_the_12_epoch_schedule_of_every_dataset(
+    nats_folder: Any, dataset: str
+) -> None:
     benchmark, rows = table("natsbench_schedule12", dataset)
     assert benchmark.epochs == (12, 200)
     assert not get_source("natsbench_schedule12").contents.continues
@@ -393,7 +408,7 @@ def test_natsbench_has_the_12_epoch_schedule_of_every_dataset(nats_folder, datas
     assert_no_test_value(rows)
 
 
-def without(content, *path):
+def without(content: Any, *path: Any) -> Any:
     inner = content
     for key in path[:-1]:
         inner = inner[key]
@@ -401,7 +416,7 @@ def without(content, *path):
     return content
 
 
-def changed(content, entry, value):
+def changed(content: Any, entry: Any, value: Any) -> Any:
     content["200"]["all_results"]["cifar10-valid", 888]["eval_acc1es"][entry] = value
     return content
 
@@ -420,7 +435,9 @@ RUN = ("200", "all_results", ("cifar10-valid", 888))
         ({"200": {**nats()["200"], "all_results": {}}}, "no training on cifar10-valid"),
     ],
 )
-def test_a_malformed_natsbench_file_names_file_and_cell(nats_folder, content, message):
+def test_a_malformed_natsbench_file_names_file_and_cell(
+    nats_folder: Any, content: Any, message: str
+) -> None:
     put_nats(nats_folder, content)
     with pytest.raises(DataError, match=message) as caught:
         benchmark_cache.load_benchmark("natsbench_curves", "cifar10")
@@ -444,34 +461,34 @@ def test_a_malformed_natsbench_file_names_file_and_cell(nats_folder, content, me
         bz2.compress(pickle.dumps(nats()))[:-40],
     ],
 )
-def test_another_natsbench_layout_is_named(nats_folder, content):
+def test_another_natsbench_layout_is_named(nats_folder: Any, content: Any) -> None:
     put_nats(nats_folder, content)
     with pytest.raises(DataError, match=r"000007\.pickle\.pbz2"):
         benchmark_cache.load_benchmark("natsbench_curves", "cifar10")
 
 
-def test_sets_of_two_cells_in_one_file_are_refused(nats_folder):
+def test_sets_of_two_cells_in_one_file_are_refused(nats_folder: Any) -> None:
     put_nats(nats_folder, {"12": nats(FIRST)["12"], "200": nats(SECOND)["200"]})
     with pytest.raises(DataError, match="different cells"):
         benchmark_cache.load_benchmark("natsbench_schedule12", "cifar10")
 
 
-def test_a_cell_in_two_files_is_refused(nats_folder):
+def test_a_cell_in_two_files_is_refused(nats_folder: Any) -> None:
     put_nats(nats_folder, nats(SECOND), 8)
     with pytest.raises(DataError, match="occurs twice"):
         benchmark_cache.load_benchmark("natsbench_curves", "cifar10")
 
 
 class Malicious:
-    def __init__(self, proof):
+    def __init__(self, proof: Any) -> None:
         self.proof = proof
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return os.mkdir, (self.proof,)
 
 
 @pytest.mark.parametrize("source", ["natsbench_curves", "naslib_curves"])
-def test_a_command_in_a_file_does_not_run(folder, tmp_path, source):
+def test_a_command_in_a_file_does_not_run(folder: Path, tmp_path: Path, source: str) -> None:
     proof = tmp_path / "proof"
     put_nats(folder, nats(weights=Malicious(str(proof))))
     put_naslib(folder, "cifar10", {FIRST: Malicious(str(proof))})
@@ -485,7 +502,7 @@ def test_a_command_in_a_file_does_not_run(folder, tmp_path, source):
 
 
 @pytest.mark.heavy
-def test_the_embedded_source_says_what_to_fetch():
+def test_the_embedded_source_says_what_to_fetch() -> None:
     benchmark = benchmark_cache.load_benchmark("embedded", "cifar10")
     with pytest.raises(MetricUnavailableError) as caught:
         benchmark.query([FIRST], VALIDATION, 12)
@@ -496,6 +513,6 @@ def test_the_embedded_source_says_what_to_fetch():
 @pytest.mark.parametrize(
     "name", ["v1_0+naslib_curves", "natsbench_curves+schedule12", "embedded+natsbench_curves"]
 )
-def test_two_sources_of_one_epoch_are_not_mixed(name):
+def test_two_sources_of_one_epoch_are_not_mixed(name: str) -> None:
     with pytest.raises(ParameterError, match="both hold validation_accuracy"):
         get_source(name)

@@ -6,6 +6,7 @@ import gzip
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +25,14 @@ from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.spaces import get_space
 
 LOSS = "validation_loss_thousandths"
-SPACE = get_space("hwgpt")
+SPACE: Any = get_space("hwgpt")
 (HWGPT_FILE,) = hwgpt.SOURCE.publication.files
 
 
 def keys_of(name: str, count: int) -> list[str]:
     """Keys of the package for random architectures of a space, and its first one."""
     codes = get_space(name).random(count - 1, torch.Generator().manual_seed(0))
-    codes = torch.cat([torch.ones_like(codes[:1]), codes]).unique(dim=0)
+    codes = torch.cat([torch.ones_like(codes[:1]), codes]).unique(dim=0)  # type: ignore[no-untyped-call]
     return ["".join(map(str, code)) for code in (codes - 1).tolist()]
 
 
@@ -75,18 +76,21 @@ def test_plain_objects_are_looked_up_as_their_strings_are() -> None:
 @pytest.mark.heavy
 def test_the_package_has_the_values_of_its_own_look_up() -> None:
     benchmark = load_benchmark("hpobench", "vehicle", complete=True)
-    space = get_space("hpobench")
+    space: Any = get_space("hpobench")
     ends = [{name: c.options[end] for name, c in space.choices.items()} for end in (0, -1)]
     # The mean of the training seeds in rows 00000 and 99299 of the file.
-    found = benchmark.query(ends, VALIDATION_ACCURACY)
+    asked: Any = ends
+    found = benchmark.query(asked, VALIDATION_ACCURACY)
     assert found == pytest.approx([56.65855425, 28.65536723])
-    assert benchmark.optimum(VALIDATION_ACCURACY)[1] == pytest.approx(95.157, abs=1e-3)
+    optimum: Any = benchmark.optimum(VALIDATION_ACCURACY)
+    assert optimum[1] == pytest.approx(95.157, abs=1e-3)
 
 
 def test_a_search_of_a_table_by_the_name_of_its_space() -> None:
     result = search("vehicle", space="hpobench", budget=12, method="regularized_evolution")
     assert result.best_value == result.archive["value"].max()
-    assert result.best_value <= result.optimum == pytest.approx(95.157, abs=1e-3)
+    best: Any = result.optimum
+    assert result.best_value <= best == pytest.approx(95.157, abs=1e-3)
 
 
 def test_a_proxy_that_needs_a_graph_is_refused_by_name_too() -> None:
@@ -145,7 +149,7 @@ def test_rows_are_the_sub_networks_of_the_file(
     ],
 )
 def test_a_spoilt_file_is_refused(
-    observations: pd.DataFrame, column: str, value: object, message: str
+    observations: pd.DataFrame, column: str, value: Any, message: str
 ) -> None:
     spoilt = observations.head(3).astype(object)
     spoilt.loc[0, column] = value
@@ -186,7 +190,9 @@ def published() -> pd.DataFrame:
     folder = Path(os.environ.get(DATA_DIRECTORY_VARIABLE, "")) / "hwgpt"
     if not (folder / HWGPT_FILE.name).is_file():
         pytest.skip(f"{DATA_DIRECTORY_VARIABLE} has no hwgpt/{HWGPT_FILE.name}")
-    return load_benchmark("hwgpt", "openwebtext").table(list(hwgpt.SOURCE.contents.metrics))
+    found = load_benchmark("hwgpt", "openwebtext").table(list(hwgpt.SOURCE.contents.metrics))
+    assert found is not None
+    return found
 
 
 @pytest.mark.heavy
@@ -203,6 +209,7 @@ def test_the_published_file_has_the_figures_known_of_it(published: pd.DataFrame)
         feasible = published["perplexity"][published[metric] < bound]
         assert (len(feasible), round(feasible.min(), 2)) == (count, best)
     ranks = published[["perplexity", "a100_latency_ms"]].rank()
-    assert round(ranks.corr().iloc[0, 1], 2) == -0.99
+    correlation: Any = ranks.corr().iloc[0, 1]
+    assert round(correlation, 2) == -0.99
     codes = SPACE.from_string(published["architecture"].tolist())
     assert np.array_equal(hwgpt.parameters_millions(codes), published["parameters_millions"])

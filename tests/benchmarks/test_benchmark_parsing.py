@@ -1,9 +1,12 @@
 """Parsers of raw files: plain objects of well-formed content, one clear error for any other."""
 
+from __future__ import annotations
+
 import bz2
 import io
 import os
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +16,17 @@ from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 
 class Command:
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return (os.system, ("true",))
 
 
-def npz(**arrays):
+def npz(**arrays: Any) -> Any:
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
 
 
-def test_cells_of_a_csv_file_are_the_text_that_they_are():
+def test_cells_of_a_csv_file_are_the_text_that_they_are() -> None:
     table = csv_table(b'a,b\n"(1, 2)",\nNaN,1e-3\n3\n', "f.csv")
     assert table.to_dict("list") == {"a": ["(1, 2)", "NaN", "3"], "b": ["", "1e-3", ""]}
 
@@ -37,12 +40,12 @@ def test_cells_of_a_csv_file_are_the_text_that_they_are():
         (b"a,b\n1,2\n4,5,6\n", "f.csv is damaged"),
     ],
 )
-def test_what_is_no_csv_table_is_refused(content, message):
+def test_what_is_no_csv_table_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         csv_table(content, "f.csv")
 
 
-def test_arrays_of_an_archive():
+def test_arrays_of_an_archive() -> None:
     arrays = npz_arrays(npz(a=np.arange(3), b=np.ones((2, 2))), "f.npz")
     assert arrays["a"].tolist() == [0, 1, 2]
     assert arrays["b"].shape == (2, 2)
@@ -51,12 +54,12 @@ def test_arrays_of_an_archive():
 @pytest.mark.parametrize(
     "content", [b"", b"PK", npz(a=np.arange(9))[:-40], npz(a=np.array([Command()]))]
 )
-def test_what_is_no_plain_archive_is_refused(content):
+def test_what_is_no_plain_archive_is_refused(content: Any) -> None:
     with pytest.raises(DataError, match=r"f\.npz is damaged or is not a NumPy archive"):
         npz_arrays(content, "f.npz")
 
 
-def test_a_compressed_pickle_is_as_restricted_as_any():
+def test_a_compressed_pickle_is_as_restricted_as_any() -> None:
     plain = {"values": [1.5, 2.5]}
     assert bz2_pickle(bz2.compress(pickle.dumps(plain)), "f.pbz2") == plain
     with pytest.raises(UnsafePickleError, match=r"f\.pbz2 asks for .*system"):

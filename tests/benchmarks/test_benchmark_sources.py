@@ -1,6 +1,10 @@
 """Each reader against the real files, or against small ones of the documented layout."""
 
+from __future__ import annotations
+
 import pickle
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,14 +35,14 @@ NASLIB_OPS = ["skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_
 APPENDIX_OPS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
 
 
-def naslib_string(indices):
+def naslib_string(indices: Any) -> str:
     """NASLib's tuple: edges (1,2), (1,3), (1,4), (2,3), (2,4), (3,4)."""
     e12, e13, e14, e23, e24, e34 = (NASLIB_OPS[i] for i in indices)
     return f"|{e12}~0|+|{e13}~0|{e23}~1|+|{e14}~0|{e24}~1|{e34}~2|"
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 4)] * 6), max_size=5))
-def test_strings_codes_and_naslib_tuples_round_trip(tuples):
+def test_strings_codes_and_naslib_tuples_round_trip(tuples: Any) -> None:
     strings = [naslib_string(indices) for indices in tuples]
     codes = SPACE.from_string(strings)
     assert SPACE.to_string(codes) == strings
@@ -61,7 +65,7 @@ DATASETS = {
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_registered_sources_state_their_facts(name):
+def test_registered_sources_state_their_facts(name: Any) -> None:
     source = get_source(name)
     assert source.name == name
     assert {file.dataset for file in source.publication.files} <= DATASETS[source.family.name]
@@ -76,12 +80,12 @@ def test_registered_sources_state_their_facts(name):
     assert list(source.contents.epochs) == sorted(set(source.contents.epochs))
 
 
-def test_an_unknown_source_suggests_the_nearest():
+def test_an_unknown_source_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'embedded'"):
         BenchmarkFiles("embeded")
 
 
-def test_embedded_is_complete(embedded):
+def test_embedded_is_complete(embedded: pd.DataFrame) -> None:
     source = get_source("embedded")
     assert list(embedded) == list(columns(source))
     assert embedded.groupby(["dataset", "epochs"])["architecture"].nunique().to_dict() == {
@@ -106,7 +110,9 @@ def test_embedded_is_complete(embedded):
         ("imagenet16-120", 46.733, "nor_conv_3x3~2|"),
     ],
 )
-def test_embedded_maxima(embedded, dataset, maximum, last_operation):
+def test_embedded_maxima(
+    embedded: pd.DataFrame, dataset: str, maximum: float, last_operation: str
+) -> None:
     best, value = TabularBenchmark(embedded, dataset, get_source("embedded")).optimum(
         VALIDATION_ACCURACY
     )
@@ -114,7 +120,7 @@ def test_embedded_maxima(embedded, dataset, maximum, last_operation):
     assert best.endswith(f"|skip_connect~0|nor_conv_3x3~1|{last_operation}")
 
 
-def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded):
+def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded: pd.DataFrame) -> None:
     raw = BenchmarkFiles("embedded", path="nowhere").load()["embedded"]["cifar100.pkl"]["object"]
     rows = embedded[embedded["dataset"] == "cifar100"].set_index("architecture")
     codes = torch.tensor([[int(digit) for digit in key] for key in raw])
@@ -132,7 +138,7 @@ def test_embedded_parameter_counts_are_those_that_some_seed_records(embedded):
         ("imagenet16-120", 46.7667, 45.4667),
     ],
 )
-def test_v1_0_optima(v1_0, dataset, validation, test):
+def test_v1_0_optima(v1_0: pd.DataFrame, dataset: str, validation: float, test: float) -> None:
     benchmark = TabularBenchmark(v1_0, dataset, get_source("v1_0"))
     best, value = benchmark.optimum(VALIDATION_ACCURACY)
     assert value == pytest.approx(validation, abs=5e-5)
@@ -141,13 +147,13 @@ def test_v1_0_optima(v1_0, dataset, validation, test):
     assert len(v1_0) == 3 * 15_625
 
 
-def naslib_cell(validation, test, key="cifar10-valid"):
+def naslib_cell(validation: Any, test: Any, key: str = "cifar10-valid") -> Any:
     per_epoch = [np.float64(10.0), np.float64(11.0)]
     cost = {"flops": 1.0, "params": 0.5, "latency": 0.01, "train_time": 100.0}
     return {key: {"eval_acc1es": [*per_epoch, validation, test], "cost_info": cost}}
 
 
-def naslib_rows(directory, content):
+def naslib_rows(directory: Any, content: Any) -> Any:
     path = directory / "nb201" / "nb201_cifar10_full_training.pickle"
     path.parent.mkdir()
     path.write_bytes(pickle.dumps(content))
@@ -155,7 +161,7 @@ def naslib_rows(directory, content):
     return read(files, "naslib")[0]
 
 
-def test_naslib_files_with_strings_and_tuples(tmp_path):
+def test_naslib_files_with_strings_and_tuples(tmp_path: Path) -> None:
     first, second, third = (0, 1, 2, 3, 4, 0), (4, 4, 3, 2, 1, 0), (2, 2, 2, 2, 2, 2)
     rows = naslib_rows(
         tmp_path,
@@ -178,7 +184,7 @@ def test_naslib_files_with_strings_and_tuples(tmp_path):
     }
 
 
-def test_a_cost_that_a_naslib_cell_lacks_is_left_out_for_all(tmp_path):
+def test_a_cost_that_a_naslib_cell_lacks_is_left_out_for_all(tmp_path: Path) -> None:
     second = {"cifar10-valid": {"eval_acc1es": [82.0, 72.0], "cost_info": {"params": 0.7}}}
     rows = naslib_rows(tmp_path, {(0,) * 6: naslib_cell(80.0, 70.0), (2,) * 6: second})
     benchmark = TabularBenchmark(
@@ -206,13 +212,13 @@ def test_a_cost_that_a_naslib_cell_lacks_is_left_out_for_all(tmp_path):
         {(0,) * 6: {"cifar10-valid": {"eval_acc1es": None}}},
     ],
 )
-def test_another_naslib_layout_is_named(tmp_path, content):
+def test_another_naslib_layout_is_named(tmp_path: Path, content: Any) -> None:
     with pytest.raises(DataError, match=r"nb201_cifar10_full_training\.pickle has another layout"):
         naslib_rows(tmp_path, content)
 
 
 @pytest.mark.parametrize("cell", [(0, 1, 2), (0, 0, 0, 0, 0, 5), "|none~0|", 7])
-def test_a_naslib_key_that_is_no_cell_is_refused(tmp_path, cell):
+def test_a_naslib_key_that_is_no_cell_is_refused(tmp_path: Path, cell: Any) -> None:
     with pytest.raises(InvalidArchitectureError):
         naslib_rows(tmp_path, {cell: naslib_cell(1.0, 2.0)})
 
@@ -256,19 +262,23 @@ def _doubled(table: pd.DataFrame) -> pd.DataFrame:
         "a column more",
     ],
 )
-def test_a_table_that_is_not_what_it_claims_is_refused(embedded, spoil, message):
+def test_a_table_that_is_not_what_it_claims_is_refused(
+    embedded: pd.DataFrame, spoil: Any, message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         check_table(spoil(embedded), get_source("embedded"))
 
 
-def test_a_metric_may_be_unknown_for_a_whole_dataset_and_a_device_may_be_unable(embedded):
+def test_a_metric_may_be_unknown_for_a_whole_dataset_and_a_device_may_be_unable(
+    embedded: pd.DataFrame,
+) -> None:
     first = embedded["dataset"] == "cifar10"
     table = embedded.assign(latency_ms=embedded["latency_ms"].mask(first))
     table.loc[len(table) - 1, "latency_ms"] = np.inf
     assert check_table(table, get_source("embedded")) is table
 
 
-def test_a_partial_source_still_has_to_hit_the_optima_it_knows(embedded):
+def test_a_partial_source_still_has_to_hit_the_optima_it_knows(embedded: pd.DataFrame) -> None:
     source = changed(get_source("embedded"), partial=True)
     some = embedded[embedded[VALIDATION_ACCURACY] < 90]
     with pytest.raises(DataError, match="is known"):

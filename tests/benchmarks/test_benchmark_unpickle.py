@@ -1,8 +1,12 @@
 """A pickle may hold plain values and nothing else."""
 
+from __future__ import annotations
+
 import os
 import pickle
 from collections import OrderedDict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +17,15 @@ from optiproxy_nas.core.errors import DataError, UnsafePickleError
 
 
 class Malicious:
-    def __init__(self, function, *arguments):
+    def __init__(self, function: Any, *arguments: Any) -> None:
         self.call = (function, arguments)
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return self.call
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_command_in_a_pickle_does_not_run(tmp_path, protocol):
+def test_a_command_in_a_pickle_does_not_run(tmp_path: Path, protocol: int) -> None:
     proof = tmp_path / "proof"
     path = tmp_path / "table.pickle"
     path.write_bytes(pickle.dumps({"a": Malicious(os.system, f"touch {proof}")}, protocol))
@@ -31,7 +35,7 @@ def test_a_command_in_a_pickle_does_not_run(tmp_path, protocol):
     assert caught.value.data["requested"].endswith(".system")
 
 
-def test_a_pickle_sets_no_attribute_of_a_function_that_it_may_call():
+def test_a_pickle_sets_no_attribute_of_a_function_that_it_may_call() -> None:
     function = NUMPY_SCALARS["numpy.core.multiarray.scalar"]
     before = function.__doc__
     content = b"cnumpy.core.multiarray\nscalar\n(N(S'__doc__'\nS'x'\ndtb."
@@ -52,12 +56,12 @@ def test_a_pickle_sets_no_attribute_of_a_function_that_it_may_call():
     ],
     ids=["eval", "getattr", "array", "objects", "structure", "string"],
 )
-def test_whatever_is_no_plain_number_is_refused(value):
+def test_whatever_is_no_plain_number_is_refused(value: Any) -> None:
     with pytest.raises(UnsafePickleError):
         restricted_load(pickle.dumps(value), allowed_globals=NUMPY_SCALARS)
 
 
-def test_numpy_scalars_become_python_numbers():
+def test_numpy_scalars_become_python_numbers() -> None:
     values = [np.float64(91.5), np.float32(0.5), np.int64(-3), np.uint8(7), np.bool_(True)]
     loaded = restricted_load(pickle.dumps({"values": values}), allowed_globals=NUMPY_SCALARS)[
         "values"
@@ -66,7 +70,7 @@ def test_numpy_scalars_become_python_numbers():
     assert [type(value) for value in loaded] == [float, float, int, int, bool]
 
 
-def test_nothing_is_allowed_unless_named():
+def test_nothing_is_allowed_unless_named() -> None:
     content = pickle.dumps(OrderedDict(a=1))
     with pytest.raises(UnsafePickleError, match=r"collections\.OrderedDict"):
         restricted_load(content)
@@ -85,6 +89,6 @@ def test_nothing_is_allowed_unless_named():
         pickle.dumps(list(range(9)))[:-1],
     ],
 )
-def test_garbage_and_truncation_name_the_file(content):
+def test_garbage_and_truncation_name_the_file(content: Any) -> None:
     with pytest.raises(DataError, match=r"table\.pickle is truncated or is not a pickle"):
         restricted_load(content, "table.pickle")

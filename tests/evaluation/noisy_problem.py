@@ -24,7 +24,7 @@ class Noisy(Problem):
     metrics = ("size",)
 
     def __init__(self) -> None:
-        self.trained: list[RunningTrial] = []
+        self.trained: list[RunningTrial] = []  # type: ignore[assignment]
         self.fails: tuple[str, ...] = ()
         self.ends_at = -1
 

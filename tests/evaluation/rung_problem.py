@@ -8,8 +8,9 @@ import random
 import signal
 from typing import Any
 
+from evaluations import QUICK, share
+
 from optiproxy_nas import Choice, Problem, RunningTrial, Space, Target
-from tests.evaluation.evaluations import QUICK, share
 
 OBJECTIVE: dict[str, Any] = {
     "name": "multi_fidelity",
@@ -47,7 +48,8 @@ class Continuing(Problem):
         self, dies_at: tuple[int, int] = (-1, -1), fails_at: int = -1, silent: bool = False
     ) -> None:
         self.dies_at, self.fails_at, self.silent = dies_at, fails_at, silent
-        self.trained: list[tuple[int, int]] = []  # number and epoch, of all that were trained
+        # Number and epoch, of all that were trained.
+        self.trained: list[tuple[int, int]] = []  # type: ignore[assignment]
 
     def evaluate(self, trial: RunningTrial) -> dict[str, float]:
         file = trial.folder / "scores.json"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,13 +22,13 @@ NAMES = ["a", "b", "c"]
 VALUES = {"a": 3.0, "b": 1.0, "c": 2.0}
 
 
-def values(answer, objective=PLAIN):
+def values(answer: Any, objective: Any = PLAIN) -> Any:
     return [outcome.metrics.get("value") for outcome in read_answers(objective, answer, NAMES)]
 
 
 @pytest.mark.heavy
 @given(order=st.permutations(NAMES))
-def test_labels_are_matched_in_any_order(order):
+def test_labels_are_matched_in_any_order(order: Any) -> None:
     column = [VALUES[name] for name in order]
     series = pd.Series(column, index=order)
     table = pd.DataFrame({"value": column, "latency_ms": column}, index=order)
@@ -39,7 +41,7 @@ def test_labels_are_matched_in_any_order(order):
     assert values({name: {"value": VALUES[name], "latency_ms": 1} for name in order}) == expected
 
 
-def test_without_labels_the_order_is_that_asked_for():
+def test_without_labels_the_order_is_that_asked_for() -> None:
     numbers = [3.0, 1.0, 2.0]
     for answer in (
         numbers,
@@ -55,7 +57,7 @@ def test_without_labels_the_order_is_that_asked_for():
         assert values(answer) == numbers
 
 
-def test_what_is_missing_failed():
+def test_what_is_missing_failed() -> None:
     for answer in (
         [3.0, None, 2.0],
         [3.0, float("nan"), 2.0],
@@ -91,12 +93,12 @@ def test_what_is_missing_failed():
         torch.zeros(3, device="meta"),
     ],
 )
-def test_what_cannot_be_told_apart_is_refused(answer):
+def test_what_cannot_be_told_apart_is_refused(answer: Any) -> None:
     with pytest.raises(EvaluationError):
         values(answer)
 
 
-def test_a_further_metric_of_another_type_costs_no_training():
+def test_a_further_metric_of_another_type_costs_no_training() -> None:
     with pytest.warns(UserWarning, match="'device'") as warned:
         outcome = read_answer(PLAIN, {"value": 0.9, "converged": True, "device": "cpu"}, "a")
     assert outcome.metrics == {"value": 0.9, "converged": 1.0}
@@ -114,7 +116,7 @@ def test_a_further_metric_of_another_type_costs_no_training():
     assert caught.value.data["answer"] == {"accuracy": 1.0}
 
 
-def test_all_metrics_are_needed():
+def test_all_metrics_are_needed() -> None:
     with pytest.raises(EvaluationError, match="latency_ms"):
         values([1.0, 2.0, 3.0], BOUNDED)
     with pytest.raises(EvaluationError, match="latency_ms"):
@@ -122,8 +124,8 @@ def test_all_metrics_are_needed():
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "gaussian_process"])
-def test_labelled_answers_in_any_order_change_no_search(method):
-    def labelled(names):
+def test_labelled_answers_in_any_order_change_no_search(method: Any) -> None:
+    def labelled(names: Any) -> Any:
         table = pd.DataFrame([worth(name) for name in names], index=names)
         return table.sort_values("value")
 
@@ -134,15 +136,15 @@ def test_labelled_answers_in_any_order_change_no_search(method):
     )
 
 
-def test_who_passes_a_function_of_a_list_is_told_what_to_write():
+def test_who_passes_a_function_of_a_list_is_told_what_to_write() -> None:
     with pytest.raises(EvaluationError, match=r"batched\(f\)"):
         search(evaluate=lambda names: [1.0 for _ in names], **arguments("random_search"))
 
 
-def test_a_batch_that_raises_ends_the_search_with_what_came_before():
+def test_a_batch_that_raises_ends_the_search_with_what_came_before() -> None:
     calls = []
 
-    def evaluate(names):
+    def evaluate(names: Any) -> Any:
         calls.append(names)
         if len(calls) == 2:
             raise RuntimeError("the cluster burns")
@@ -154,22 +156,23 @@ def test_a_batch_that_raises_ends_the_search_with_what_came_before():
     assert caught.value.data["result"].best.value == 1.0
 
 
-def test_only_functions_are_called():
+def test_only_functions_are_called() -> None:
+    number: Any = 3
     with pytest.raises(ParameterError, match="function"):
-        search(evaluate=3, **arguments("random_search"))
+        search(evaluate=number, **arguments("random_search"))
     with pytest.raises(ParameterError):
-        batched(3)
+        batched(number)
 
 
-def test_a_single_tensor_is_read_or_refused_with_what_was_paid_for():
+def test_a_single_tensor_is_read_or_refused_with_what_was_paid_for() -> None:
     (trial,) = (opened := Search(**arguments("random_search"))).ask(1)
     with pytest.raises(EvaluationError):
         opened.tell(trial, torch.zeros((), device="meta"))
     assert opened.tell(trial, torch.tensor(2.0, dtype=torch.bfloat16)).value == 2.0
 
 
-def test_a_batch_may_change_the_list_that_it_is_given():
-    def evaluate(names):
+def test_a_batch_may_change_the_list_that_it_is_given() -> None:
+    def evaluate(names: Any) -> Any:
         return [worth(names.pop(0))["value"] for _ in range(len(names))]
 
     asked = arguments("random_search")
@@ -179,18 +182,18 @@ def test_a_batch_may_change_the_list_that_it_is_given():
 
 
 @pytest.mark.parametrize("huge", [10**30, -(2**63) - 1, 1e300])
-def test_huge_numbers_are_numbers(huge):
+def test_huge_numbers_are_numbers(huge: Any) -> None:
     for outcome in (read_answer(PLAIN, huge, "a"), *read_answers(PLAIN, [huge], ["a"])):
         assert outcome.metrics == {"value": float(huge)}
 
 
-def test_an_integer_that_is_no_finite_float_fails_its_trial():
+def test_an_integer_that_is_no_finite_float_fails_its_trial() -> None:
     for number in (10**400, -(10**400)):
         for outcome in (read_answer(PLAIN, number, "a"), *read_answers(PLAIN, [number], ["a"])):
             assert (outcome.metrics, "inf" in outcome.error) == ({}, True)
 
 
-def test_a_message_has_the_reason_before_an_architecture_that_is_cut():
+def test_a_message_has_the_reason_before_an_architecture_that_is_cut() -> None:
     architecture = "x" * 1000
     for answer in ("text", {"accuracy": 1}):
         with pytest.raises(EvaluationError) as caught:

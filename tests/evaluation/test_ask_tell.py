@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any, cast
 from unittest.mock import Mock
 
 import numpy as np
@@ -24,7 +25,7 @@ SLOW = ("optiproxy", "gaussian_process")
 EACH = [(method, objective) for method in METHODS for objective in OBJECTIVES]
 
 
-def told(opened: Search, trial, evaluate=failing):
+def told(opened: Search, trial: Any, evaluate: Any = failing) -> None:
     """Evaluate a trial as a driver would."""
     try:
         epochs = (trial.epochs,) if trial.epochs else ()
@@ -35,7 +36,7 @@ def told(opened: Search, trial, evaluate=failing):
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("method", "objective"), EACH)
-def test_it_is_the_search_of_the_function(method, objective):
+def test_it_is_the_search_of_the_function(method: Any, objective: Any) -> None:
     """Asked a round at a time, with failures."""
     asked = arguments(method, objective)
     opened = Search(**asked)
@@ -55,7 +56,9 @@ def test_it_is_the_search_of_the_function(method, objective):
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in SLOW])
 @settings(max_examples=3)
 @given(seed=st.integers(0, 99))
-def test_any_number_may_be_open_and_nothing_is_asked_for_twice(method, objective, seed):
+def test_any_number_may_be_open_and_nothing_is_asked_for_twice(
+    method: Any, objective: Any, seed: Any
+) -> None:
     _check_scripted(method, objective, seed)
 
 
@@ -63,11 +66,11 @@ def test_any_number_may_be_open_and_nothing_is_asked_for_twice(method, objective
 @pytest.mark.parametrize("method", SLOW)
 @settings(max_examples=1)
 @given(seed=st.integers(0, 99))
-def test_any_number_may_be_open_in_methods_that_fit(method, objective, seed):
+def test_any_number_may_be_open_in_methods_that_fit(method: str, objective: Any, seed: Any) -> None:
     _check_scripted(method, objective, seed)
 
 
-def _check_scripted(method, objective, seed):
+def _check_scripted(method: str, objective: Any, seed: int) -> None:
     """Asked and told in the same order it is the same search."""
     first, again = (_scripted(method, objective, random.Random(seed)) for _ in range(2))
     assert [t.architecture for t in first.trials] == [t.architecture for t in again.trials]
@@ -79,7 +82,7 @@ def _check_scripted(method, objective, seed):
     check_archive(first.space, first.archive(), first.objective)
 
 
-def _scripted(method, objective, script):
+def _scripted(method: str, objective: Any, script: Any) -> Any:
     opened, running = Search(**arguments(method, objective)), []
     while True:
         asked = opened.ask(script.choice([1, 2, 5]))
@@ -95,7 +98,7 @@ def _scripted(method, objective, script):
 @pytest.mark.heavy
 @settings(max_examples=2)
 @given(script=st.randoms(use_true_random=False))
-def test_how_a_round_is_worked_through_does_not_matter(script):
+def test_how_a_round_is_worked_through_does_not_matter(script: Any) -> None:
     """As long as it is told in one order, and no trial beyond it is asked for."""
     opened, running = Search(**arguments("optiproxy")), []
     plain = search(evaluate=failing, **arguments("optiproxy"))
@@ -109,7 +112,7 @@ def test_how_a_round_is_worked_through_does_not_matter(script):
     pd.testing.assert_frame_equal(opened.archive(), plain.archive)
 
 
-def test_one_at_a_time_is_a_round_at_a_time():
+def test_one_at_a_time_is_a_round_at_a_time() -> None:
     by_one, by_round = (Search(**arguments("regularized_evolution")) for _ in range(2))
     while trials := by_one.ask(1):
         told(by_one, trials[0])
@@ -119,7 +122,7 @@ def test_one_at_a_time_is_a_round_at_a_time():
     pd.testing.assert_frame_equal(by_one.archive(), by_round.archive())
 
 
-def test_a_trial_knows_itself():
+def test_a_trial_knows_itself() -> None:
     opened = Search(**arguments("random_search", budget=3))
     first, second = opened.ask(2)
     assert (first.number, second.number) == (0, 1)
@@ -133,9 +136,10 @@ def test_a_trial_knows_itself():
     assert opened.trials[2].state == "waiting"
 
 
-def test_who_tells_wrongly_is_told_so_and_nothing_changes():
+def test_who_tells_wrongly_is_told_so_and_nothing_changes() -> None:
     opened = Search(**arguments("random_search"))
     (trial,) = opened.ask(1)
+    wrong: Any
     for wrong in (7, -1, "first", None):
         with pytest.raises(TrialError):
             opened.tell(wrong, 1.0)
@@ -155,7 +159,7 @@ def test_who_tells_wrongly_is_told_so_and_nothing_changes():
     assert caught.value.data == {"trial": 0, "state": "complete"}
 
 
-def test_failures_in_a_row_end_the_search_with_its_trials():
+def test_failures_in_a_row_end_the_search_with_its_trials() -> None:
     with pytest.raises(FailedTrialsError) as caught:
         search(evaluate=_burnt, **arguments("random_search", failures={"in_a_row": 4}))
     assert caught.value.data["error"] == "RuntimeError: burnt"
@@ -163,12 +167,12 @@ def test_failures_in_a_row_end_the_search_with_its_trials():
     assert len(caught.value.data["result"].failed) == 4
 
 
-def _burnt(architecture):
+def _burnt(architecture: str) -> None:
     raise RuntimeError("burnt")
 
 
-def test_a_share_of_failures_ends_the_search():
-    def evaluate(architecture):
+def test_a_share_of_failures_ends_the_search() -> None:
+    def evaluate(architecture: str) -> Any:
         return None if next(count) % 2 else 1.0
 
     count = iter(range(100))
@@ -178,10 +182,10 @@ def test_a_share_of_failures_ends_the_search():
     assert caught.value.data["failed"] == 10
 
 
-def test_a_failed_trial_is_tried_again_where_that_is_asked_for():
+def test_a_failed_trial_is_tried_again_where_that_is_asked_for() -> None:
     attempts = []
 
-    def evaluate(architecture):
+    def evaluate(architecture: str) -> float:
         attempts.append(architecture)
         if attempts.count(architecture) == 1:
             raise RuntimeError("flaky")
@@ -193,7 +197,7 @@ def test_a_failed_trial_is_tried_again_where_that_is_asked_for():
     assert not found.failed
 
 
-def opened_failures(asked, evaluate):
+def opened_failures(asked: Any, evaluate: Any) -> Any:
     """How many trials were complete before each failed one, by ask and tell."""
     opened = Search(**asked)
     drive(opened, evaluate)
@@ -201,13 +205,13 @@ def opened_failures(asked, evaluate):
     return opened.failed()["after"].tolist()
 
 
-def test_a_node_of_a_pipeline_tries_again_as_a_search_does():
+def test_a_node_of_a_pipeline_tries_again_as_a_search_does() -> None:
     """Some need a second attempt, some fail for good: the same archive in the same order."""
 
-    def flaky():
+    def flaky() -> Any:
         attempts: Counter[str] = Counter()
 
-        def evaluate(architecture):
+        def evaluate(architecture: str) -> Any:
             attempts[architecture] += 1
             if fails(architecture) or (len(architecture) % 3 and attempts[architecture] == 1):
                 raise RuntimeError("flaky")
@@ -217,8 +221,9 @@ def test_a_node_of_a_pipeline_tries_again_as_a_search_does():
 
     asked = arguments("optiproxy", budget=8, seed=1, failures={"retries": 1})
     found, opened = search(evaluate=flaky(), **asked), Search(**asked)
-    batch = initial_batch(opened.space, opened.parameters)
-    evaluated, failed = evaluate_batch(opened.space, batch, flaky(), opened.parameters)
+    parameters: Any = opened.parameters
+    batch = initial_batch(opened.space, parameters)
+    evaluated, failed = evaluate_batch(opened.space, batch, flaky(), parameters)
     archive = extend(None, evaluated, opened.objective)
     pd.testing.assert_frame_equal(archive, found.archive)
     assert archive["architecture"].tolist() != batch["architecture"].tolist()[: len(archive)]
@@ -226,7 +231,7 @@ def test_a_node_of_a_pipeline_tries_again_as_a_search_does():
     assert failed["after"].tolist() == opened_failures(asked, flaky())
 
 
-def test_every_value_that_is_none_is_a_failure():
+def test_every_value_that_is_none_is_a_failure() -> None:
     answers = [None, float("nan"), float("inf"), -float("inf"), {"value": None}, 1.0]
     opened = Search(**arguments("random_search"))
     pairs = zip(opened.ask(6), answers, strict=True)
@@ -234,18 +239,18 @@ def test_every_value_that_is_none_is_a_failure():
     assert states == ["failed"] * 5 + ["complete"]
 
 
-def test_a_bounded_metric_may_be_infinite_but_not_missing():
+def test_a_bounded_metric_may_be_infinite_but_not_missing() -> None:
     opened = Search(**arguments("random_search", "constrained"))
     one, two = opened.ask(2)
     assert opened.tell(one, {"value": 1.0, "latency_ms": float("inf")}).state == "complete"
     assert opened.tell(two, {"value": 1.0, "latency_ms": float("nan")}).state == "failed"
 
 
-def test_all_that_cannot_be_fitted_on_is_told_at_once():
+def test_all_that_cannot_be_fitted_on_is_told_at_once() -> None:
     """OptiProxy-NAS with one complete trial: an error with it, not a proxy of nothing."""
-    good = []
+    good: list[Any] = []
 
-    def evaluate(architecture):
+    def evaluate(architecture: str) -> Any:
         if good:
             raise RuntimeError("burnt")
         good.append(architecture)
@@ -257,7 +262,7 @@ def test_all_that_cannot_be_fitted_on_is_told_at_once():
 
 
 @pytest.mark.parametrize("count", [-1, 2.5, "2", True, float("nan"), [1]])
-def test_a_count_that_is_none_is_refused_and_nothing_is_asked(count):
+def test_a_count_that_is_none_is_refused_and_nothing_is_asked(count: Any) -> None:
     opened = Search(**arguments("random_search"))
     with pytest.raises(ParameterError):
         opened.ask(count)
@@ -265,25 +270,25 @@ def test_a_count_that_is_none_is_refused_and_nothing_is_asked(count):
     assert opened.ask(0) == []
 
 
-def test_a_trial_may_be_told_by_a_number_of_a_table_but_not_by_a_truth():
+def test_a_trial_may_be_told_by_a_number_of_a_table_but_not_by_a_truth() -> None:
     opened = Search(**arguments("random_search"))
     opened.ask(2)
-    opened.tell(np.int64(1), 2.0)
+    opened.tell(cast(Any, np.int64(1)), 2.0)
     assert [trial.state for trial in opened.trials[:2]] == ["running", "complete"]
     with pytest.raises(TrialError):
         opened.tell(False, 1.0)
 
 
 @pytest.mark.parametrize("seconds", [-1, "2", float("nan"), True, 1j, 10**400])
-def test_seconds_are_checked_before_anything_is_told(seconds):
+def test_seconds_are_checked_before_anything_is_told(seconds: Any) -> None:
     opened = Search(**arguments("random_search"))
     (trial,) = opened.ask(1)
     with pytest.raises(ParameterError):
         opened.tell(trial, 1.0, seconds=seconds)
-    assert opened.tell(trial, 1.0, seconds=np.float32(3)).seconds == 3
+    assert opened.tell(trial, 1.0, seconds=cast(Any, np.float32(3))).seconds == 3
 
 
-def test_an_answer_and_a_failure_are_not_told_together():
+def test_an_answer_and_a_failure_are_not_told_together() -> None:
     opened = Search(**arguments("random_search"))
     (trial,) = opened.ask(1)
     with pytest.raises(ParameterError):
@@ -292,7 +297,7 @@ def test_an_answer_and_a_failure_are_not_told_together():
 
 
 @pytest.mark.parametrize("reason", ["", None])
-def test_it_stops_without_a_reason_too(reason):
+def test_it_stops_without_a_reason_too(reason: Any) -> None:
     opened = Search(**arguments("random_search"))
     opened.stop(reason)
     assert opened.done
@@ -300,7 +305,9 @@ def test_it_stops_without_a_reason_too(reason):
 
 
 @pytest.mark.parametrize("how", [KeyboardInterrupt, ValueError])
-def test_a_method_that_was_ended_in_the_middle_is_not_asked_again(how, monkeypatch):
+def test_a_method_that_was_ended_in_the_middle_is_not_asked_again(
+    how: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = Search(**arguments("local_search"))
     for trial in opened.ask():
         told(opened, trial)
@@ -315,5 +322,5 @@ def test_a_method_that_was_ended_in_the_middle_is_not_asked_again(how, monkeypat
     assert resumed.ask()
 
 
-def test_trials_can_be_keys():
+def test_trials_can_be_keys() -> None:
     assert len({trial: 0 for trial in Search(**arguments("random_search")).ask(3)}) == 3

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from trained_problem import RUN, SPACE, Trained, error_of
 
 from optiproxy_nas import JournalError, RunLockedError, Search, Trial, read_journal, search
-from tests.evaluation.trained_problem import RUN, SPACE, Trained, error_of
 
 ASKED: dict[str, Any] = {**RUN, "space": SPACE, "direction": "minimize"}
 
@@ -31,10 +31,13 @@ def finished(opened: Search) -> Search:
 
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("ends_after", [0, 1, 5, 9])
-def test_opened_again_it_goes_on_as_if_it_had_not_been_closed(tmp_path, ends_after, retries):
+def test_opened_again_it_goes_on_as_if_it_had_not_been_closed(
+    tmp_path: Path, ends_after: int, retries: int
+) -> None:
     path, order = tmp_path / "a.jsonl", random.Random(ends_after)
     asked = {**ASKED, "failures": {"retries": retries}}
-    plain, running = Search(**asked), []
+    plain = Search(**asked)
+    running: list[Any] = []
     with Search(**asked, journal=path) as opened:
         for _ in range(ends_after):  # three at a time, in another order
             for one in (plain, opened):
@@ -56,7 +59,7 @@ def test_opened_again_it_goes_on_as_if_it_had_not_been_closed(tmp_path, ends_aft
     assert len(read_journal(path)) == 12 + retries * 3
 
 
-def test_what_failed_is_handed_out_again_where_retries_are_set_later(tmp_path):
+def test_what_failed_is_handed_out_again_where_retries_are_set_later(tmp_path: Path) -> None:
     with Search(**ASKED, journal=tmp_path / "a.jsonl") as opened:
         told(opened, opened.ask(3))
     with Search(**ASKED, journal=tmp_path / "a.jsonl", failures={"retries": 1}) as again:
@@ -65,7 +68,7 @@ def test_what_failed_is_handed_out_again_where_retries_are_set_later(tmp_path):
         assert 1 in numbers
 
 
-def test_of_a_problem_it_has_the_metrics_by_their_names(tmp_path):
+def test_of_a_problem_it_has_the_metrics_by_their_names(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with Search(problem=Trained(), **RUN, journal=path) as opened:
         (trial,) = opened.ask(1)
@@ -74,7 +77,9 @@ def test_of_a_problem_it_has_the_metrics_by_their_names(tmp_path):
     assert Search(problem=Trained(), **RUN, journal=path).best == 3.0
 
 
-def test_the_journal_of_a_search_and_that_of_one_that_is_told_go_on_with_each_other(tmp_path):
+def test_the_journal_of_a_search_and_that_of_one_that_is_told_go_on_with_each_other(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "a.jsonl"
     short = {**ASKED, "budget": 5}
     first = search(evaluate=error_of, **short, journal=path)
@@ -87,7 +92,7 @@ def test_the_journal_of_a_search_and_that_of_one_that_is_told_go_on_with_each_ot
     assert len(read_journal(path)) == 12
 
 
-def test_two_at_once_another_search_and_an_answer_after_the_end_are_refused(tmp_path):
+def test_two_at_once_another_search_and_an_answer_after_the_end_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     opened = Search(**ASKED, journal=path)
     with pytest.raises(RunLockedError):

@@ -16,6 +16,8 @@ import pytest
 from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_workers import ScriptedWorkers
+from trained_problem import RUN, Trained
 
 from optiproxy_nas import FailedTrialsError, Search, SearchResult, read_journal, search
 from optiproxy_nas.core.errors import MethodError
@@ -26,8 +28,6 @@ from optiproxy_nas.evaluation.loop import drive
 from optiproxy_nas.evaluation.status import Status
 from optiproxy_nas.evaluation.stop_rules import StopAtTarget
 from optiproxy_nas.evaluation.trials import Asked
-from tests.evaluation.scripted_workers import ScriptedWorkers
-from tests.evaluation.trained_problem import RUN, Trained
 
 HEADER = {"target": "value"}
 SLOW = ("optiproxy", "gaussian_process")
@@ -53,7 +53,7 @@ def small(method: str, objective: str = "accuracy", **others: Any) -> dict[str, 
     return arguments(method, objective, budget=budget, **others)
 
 
-def flaky():
+def flaky() -> Any:
     """Some need a second attempt, some fail for good."""
     attempts: Counter[str] = Counter()
 
@@ -79,7 +79,7 @@ def assert_equal(one: Search, other: Search) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("method", "objective"), EACH)
-def test_with_one_worker_it_is_the_serial_search(method, objective):
+def test_with_one_worker_it_is_the_serial_search(method: Any, objective: Any) -> None:
     asked = small(method, objective, failures={"retries": 1})
     serial, one = Search(**asked), Search(**asked)
     drive(serial, flaky())
@@ -88,7 +88,7 @@ def test_with_one_worker_it_is_the_serial_search(method, objective):
 
 
 @pytest.mark.parametrize("preset", ["paper", "hardware", "low_fidelity"])
-def test_so_it_is_with_each_preset(preset):
+def test_so_it_is_with_each_preset(preset: str) -> None:
     objectives = {"hardware": "constrained", "low_fidelity": "multi_fidelity"}
     asked = small("optiproxy", objectives.get(preset, "accuracy"), preset=preset)
     serial, one = Search(**asked), Search(**asked)
@@ -120,7 +120,9 @@ def check_replay(asked: dict[str, Any], path: Path, workers: int, script: random
     workers=st.integers(1, 20),
     script=st.randoms(use_true_random=False),
 )
-def test_any_order_of_ends_is_replayed(method, objective, workers, script, tmp_path_factory):
+def test_any_order_of_ends_is_replayed(
+    method: Any, objective: Any, workers: Any, script: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("any") / "j.jsonl"
     check_replay(small(method, objective, failures={"retries": 1}), path, workers, script)
 
@@ -128,13 +130,15 @@ def test_any_order_of_ends_is_replayed(method, objective, workers, script, tmp_p
 @pytest.mark.parametrize(("method", "objective"), [it for it in EACH if it[0] in SLOW])
 @settings(max_examples=1)
 @given(workers=st.integers(2, 20), script=st.randoms(use_true_random=False))
-def test_so_it_is_in_methods_that_fit(method, objective, workers, script, tmp_path_factory):
+def test_so_it_is_in_methods_that_fit(
+    method: Any, objective: Any, workers: Any, script: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("any") / "j.jsonl"
     check_replay(small(method, objective), path, workers, script)
 
 
 @pytest.mark.parametrize("objective", sorted(OBJECTIVES))
-def test_so_it_is_with_earlier_runs(objective, tmp_path):
+def test_so_it_is_with_earlier_runs(objective: Any, tmp_path: Path) -> None:
     before = search(evaluate=worth, **arguments("random_search", budget=12, seed=7))
     asked = small(
         "optiproxy", objective, prior=[before, lambda texts: [text.count("3x3") for text in texts]]
@@ -144,7 +148,9 @@ def test_so_it_is_with_earlier_runs(objective, tmp_path):
 
 @settings(max_examples=5)
 @given(script=st.randoms(use_true_random=False))
-def test_ended_at_any_line_it_goes_on_from_its_journal(script, tmp_path_factory):
+def test_ended_at_any_line_it_goes_on_from_its_journal(
+    script: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """As a process that was killed: what was told is as it was, what ran is begun again."""
     folder = tmp_path_factory.mktemp("killed")
     whole, cut = folder / "whole.jsonl", folder / "cut.jsonl"
@@ -168,7 +174,7 @@ def test_ended_at_any_line_it_goes_on_from_its_journal(script, tmp_path_factory)
     assert_equal(opened, again)
 
 
-def test_what_the_cluster_still_runs_is_rejoined_and_the_rest_begun_again(tmp_path):
+def test_what_the_cluster_still_runs_is_rejoined_and_the_rest_begun_again(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 3)
     workers.on_poll = _raise_when(lambda: bool(workers.running))
@@ -192,7 +198,7 @@ def _raise_when(condition: Any) -> Any:
 
 
 @pytest.mark.heavy
-def test_a_serial_search_and_one_on_workers_go_on_with_each_others_journal(tmp_path):
+def test_a_serial_search_and_one_on_workers_go_on_with_each_others_journal(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     asked = arguments("optiproxy", budget=20)
     search(evaluate=worth, journal=path, **{**asked, "budget": 11})
@@ -212,7 +218,9 @@ def _never(architecture: str) -> float:
     raise AssertionError("It was trained before.")
 
 
-def test_journals_of_before_say_in_each_result_how_often_the_method_was_asked(tmp_path):
+def test_journals_of_before_say_in_each_result_how_often_the_method_was_asked(
+    tmp_path: Path,
+) -> None:
     new, old = tmp_path / "new.jsonl", tmp_path / "old.jsonl"
     asked = arguments("random_search", budget=8)
     with Search(**asked, journal=new) as opened:
@@ -231,7 +239,7 @@ def test_journals_of_before_say_in_each_result_how_often_the_method_was_asked(tm
         assert_equal(resumed, opened)
 
 
-def test_a_result_of_many_workers_is_gone_on_from(tmp_path):
+def test_a_result_of_many_workers_is_gone_on_from(tmp_path: Path) -> None:
     asked = arguments("optiproxy", budget=16)
     whole = Search(**asked)
     drive_asynchronously(whole, ScriptedWorkers(worth, 5, random.Random(0)), in_thread=False)
@@ -242,14 +250,16 @@ def test_a_result_of_many_workers_is_gone_on_from(tmp_path):
     assert_equal(whole, again)
 
 
-def test_of_more_workers_than_the_budget_pays_for_some_are_not_used(caplog):
+def test_of_more_workers_than_the_budget_pays_for_some_are_not_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 30)
     drive_asynchronously(opened, workers)
     assert len(opened.archive()) == 8
     assert "8 of 30 workers" in caplog.text
 
 
-def test_the_status_says_how_it_stands():
+def test_the_status_says_how_it_stands() -> None:
     seen: list[Status] = []
     opened = Search(**{**QUICK, "failures": {"in_a_row": None}})
     workers = ScriptedWorkers(failing, 3, random.Random(2))
@@ -264,8 +274,9 @@ def test_the_status_says_how_it_stands():
     assert all(0 <= status.idle_share <= 1 for status in seen)
 
 
-def test_the_status_counts_no_time_in_which_the_journal_was_repeated(tmp_path):
-    path, seen, now = tmp_path / "j.jsonl", [], [0.0]
+def test_the_status_counts_no_time_in_which_the_journal_was_repeated(tmp_path: Path) -> None:
+    path, now = tmp_path / "j.jsonl", [0.0]
+    seen: list[Any] = []
     workers = ScriptedWorkers(worth, 3)
     workers.on_poll = _raise_when(lambda: len(workers.submitted) > 5)
     with Journal.open(path, HEADER) as journal, pytest.raises(OSError, match="killed"):
@@ -290,24 +301,26 @@ def test_the_status_counts_no_time_in_which_the_journal_was_repeated(tmp_path):
     assert (seen[-1].seconds, seen[-1].idle_share) == (0.0, 0.0)
 
 
-def test_what_runs_when_the_search_is_stopped_is_finished_and_told():
+def test_what_runs_when_the_search_is_stopped_is_finished_and_told() -> None:
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 4, random.Random(1))
     over: list[int] = []
-    callbacks = [StopAtTarget(-1.0), lambda search, trial: over.append(trial.number)]
+    callbacks: list[Any] = [StopAtTarget(-1.0), lambda search, trial: over.append(trial.number)]
     drive_asynchronously(opened, workers, callbacks)
     assert "target" in opened.done
     assert len(over) == len(opened.archive()) == len(workers.submitted) == 4
     assert not workers.cancelled
 
 
-def test_too_many_failures_end_it_with_what_was_told():
+def test_too_many_failures_end_it_with_what_was_told() -> None:
     opened = Search(**{**QUICK, "failures": {"in_a_row": 3}})
     with pytest.raises(FailedTrialsError) as caught:
         drive_asynchronously(opened, ScriptedWorkers(_never, 2))
     assert len(caught.value.data["trials"]) == len(opened.trials)
 
 
-def test_where_the_method_fails_what_runs_is_finished_first(monkeypatch):
+def test_where_the_method_fails_what_runs_is_finished_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     opened, workers = Search(**arguments("local_search")), ScriptedWorkers(worth, 3)
     propose = opened.method.ask
     asked: list[int] = []
@@ -325,7 +338,7 @@ def test_where_the_method_fails_what_runs_is_finished_first(monkeypatch):
     assert not workers.cancelled
 
 
-def test_a_problem_on_one_worker_is_the_search_of_it_confirmed_and_exported(tmp_path):
+def test_a_problem_on_one_worker_is_the_search_of_it_confirmed_and_exported(tmp_path: Path) -> None:
     asked: dict[str, Any] = {**RUN, "confirm": {"best": 2, "seeds": 1}, "budget": 10}
     plain = search(problem=Trained(), **asked)
     journal = tmp_path / "j.jsonl"

@@ -8,11 +8,13 @@ import random
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from evaluations import arguments, worth
+from scripted_workers import ScriptedWorkers
 
 from optiproxy_nas import (
     EvaluationError,
@@ -28,7 +30,6 @@ from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
 from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import read_records
 from optiproxy_nas.execution.serial import SerialExecutor
-from tests.evaluation.scripted_workers import ScriptedWorkers
 from waiting import PATIENCE
 
 HEADER = {"target": "value"}
@@ -47,11 +48,18 @@ def at_poll(*actions: Any) -> Any:
 
 
 def raising(*signals: signal.Signals) -> Any:
-    return lambda: [signal.raise_signal(number) for number in signals]
+    def act() -> list[Any]:
+        for number in signals:
+            signal.raise_signal(number)
+        return []
+
+    return act
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_told_to_end_once_what_runs_is_finished_and_nothing_is_begun(tmp_path, number):
+def test_told_to_end_once_what_runs_is_finished_and_nothing_is_begun(
+    tmp_path: Path, number: Any
+) -> None:
     opened = Search(**QUICK)
     workers = ScriptedWorkers(worth, 3, on_poll=at_poll(raising(number)))
     handler = signal.getsignal(number)
@@ -65,25 +73,25 @@ def test_told_to_end_once_what_runs_is_finished_and_nothing_is_begun(tmp_path, n
     assert signal.getsignal(number) is handler
 
 
-def test_told_twice_what_runs_is_cancelled():
+def test_told_twice_what_runs_is_cancelled() -> None:
     opened = Search(**QUICK)
     workers = ScriptedWorkers(worth, 3)
-    workers.poll = lambda *_: raising(signal.SIGINT, signal.SIGINT)() and []  # type: ignore[method-assign]
+    workers.poll = lambda *_: raising(signal.SIGINT, signal.SIGINT)()  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         drive_asynchronously(opened, workers)
     assert workers.cancelled == 3
     assert len(opened.pending) == 8
 
 
-def test_after_the_grace_what_runs_is_cancelled():
+def test_after_the_grace_what_runs_is_cancelled() -> None:
     workers = ScriptedWorkers(worth, 3)
-    workers.poll = lambda *_: raising(signal.SIGTERM)() and []  # type: ignore[method-assign]
+    workers.poll = lambda *_: raising(signal.SIGTERM)()  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         drive_asynchronously(Search(**QUICK), workers, grace=0.05)
     assert workers.cancelled == 3
 
 
-def test_an_interrupted_search_has_its_result_and_goes_on(tmp_path):
+def test_an_interrupted_search_has_its_result_and_goes_on(tmp_path: Path) -> None:
     calls: list[str] = []
 
     def evaluate(architecture: str) -> Any:
@@ -100,7 +108,7 @@ def test_an_interrupted_search_has_its_result_and_goes_on(tmp_path):
     assert len(found.archive) == len(calls) == 8
 
 
-def test_ctrl_c_while_worker_processes_end_has_the_result(monkeypatch):
+def test_ctrl_c_while_worker_processes_end_has_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(executor: SerialExecutor) -> None:
         monkeypatch.undo()  # once
         raise KeyboardInterrupt
@@ -112,7 +120,7 @@ def test_ctrl_c_while_worker_processes_end_has_the_result(monkeypatch):
     assert len(caught.value.result.archive) == 8
 
 
-def test_a_method_that_is_not_waited_for_leaves_torch_as_it_was(impatient):
+def test_a_method_that_is_not_waited_for_leaves_torch_as_it_was(impatient: None) -> None:
     """Another search of this process may begin at once."""
 
     def busy(unavailable: Any) -> None:
@@ -121,7 +129,7 @@ def test_a_method_that_is_not_waited_for_leaves_torch_as_it_was(impatient):
             time.sleep(0.02)
 
     opened, before = Search(**QUICK), torch.get_default_dtype()
-    opened.method.ask = busy  # type: ignore[method-assign]
+    opened.method.ask = busy  # type: ignore[assignment, method-assign]
     torch.set_default_dtype(torch.float64)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -147,7 +155,9 @@ class SlowMethod:
         return self._ask(unavailable)
 
 
-def test_what_ends_while_the_method_is_asked_is_on_disk_at_once_and_told_after_it(tmp_path):
+def test_what_ends_while_the_method_is_asked_is_on_disk_at_once_and_told_after_it(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "j.jsonl"
     opened = Search(**arguments("random_search", budget=12))
     first = len(Search(**arguments("random_search", budget=12)).ask())
@@ -169,14 +179,14 @@ def test_what_ends_while_the_method_is_asked_is_on_disk_at_once_and_told_after_i
         return ended
 
     workers.poll = poll  # type: ignore[method-assign]
-    wait = asynchronous.Asking.wait
+    wait = asynchronous.Asking.wait  # type: ignore[attr-defined]
 
     def watching(self: Any, seconds: float | None = None) -> bool:
         look()
         return wait(self, seconds)
 
     with pytest.MonkeyPatch.context() as patch, Journal.open(path, HEADER) as journal:
-        patch.setattr(asynchronous.Asking, "wait", watching)
+        patch.setattr(asynchronous.Asking, "wait", watching)  # type: ignore[attr-defined]
         drive_asynchronously(opened, workers, journal=journal)
     assert seen == {"written": first, "told": 0}
     lines = read_records(path)[1]
@@ -211,7 +221,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asynchronous, "TICK", 0.01)
 
 
-def test_on_a_disk_that_is_full_for_a_while_nothing_is_lost(tmp_path, impatient):
+def test_on_a_disk_that_is_full_for_a_while_nothing_is_lost(
+    tmp_path: Path, impatient: None
+) -> None:
     path = tmp_path / "j.jsonl"
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 2)
     with Journal.open(path, HEADER) as journal:
@@ -225,10 +237,15 @@ def test_on_a_disk_that_is_full_for_a_while_nothing_is_lost(tmp_path, impatient)
             disk.is_full = False
 
         workers.on_poll = at_poll(lambda: None, fill)
-        waiting = asynchronous.time.sleep
+        waiting = asynchronous.time.sleep  # type: ignore[attr-defined]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(asynchronous, "PATIENCE", PATIENCE)
-            patch.setattr(asynchronous.time, "sleep", lambda it: empty() or waiting(it))
+
+            def sleep(seconds: float) -> None:
+                empty()
+                waiting(seconds)
+
+            patch.setattr(asynchronous.time, "sleep", sleep)  # type: ignore[attr-defined]
             drive_asynchronously(opened, workers, journal=journal)
     assert begun[0] == 4  # of the two that ran when it was full, and those before
     assert len(read_journal(path)) == len(opened.archive()) == 8
@@ -238,7 +255,9 @@ def test_on_a_disk_that_is_full_for_a_while_nothing_is_lost(tmp_path, impatient)
     assert again.events == opened.events
 
 
-def test_on_a_disk_that_stays_full_what_ran_is_in_the_error(tmp_path, impatient):
+def test_on_a_disk_that_stays_full_what_ran_is_in_the_error(
+    tmp_path: Path, impatient: None
+) -> None:
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 2)
     with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
         disk = FullDisk(journal)
@@ -249,7 +268,7 @@ def test_on_a_disk_that_stays_full_what_ran_is_in_the_error(tmp_path, impatient)
     assert len(caught.value.data["archive"]) == 4
 
 
-def test_pending_trials_of_many_batches_are_one_table():
+def test_pending_trials_of_many_batches_are_one_table() -> None:
     """So that a thousand of them do not slow the next question."""
     opened = Search(**arguments("random_search", budget=400))
     while len(opened.pending) < 300:
@@ -260,12 +279,13 @@ def test_pending_trials_of_many_batches_are_one_table():
     assert len(opened._book._proposed._tables[0]) == 1
 
 
-def test_a_part_of_a_line_that_stayed_is_removed_before_the_next_one(tmp_path):
+def test_a_part_of_a_line_that_stayed_is_removed_before_the_next_one(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with Journal.open(path, HEADER) as journal:
         disk = FullDisk(journal)
 
         def half(line: Any) -> int:
+            assert disk._file is not None
             disk._file.write(line[:10])
             raise OSError(errno.EIO, "a network disk that is away")
 
@@ -275,12 +295,12 @@ def test_a_part_of_a_line_that_stayed_is_removed_before_the_next_one(tmp_path):
         disk.write, disk.truncate = half, stays  # type: ignore[attr-defined, method-assign]
         with pytest.raises(JournalError):
             journal.record_ask(0, 1)
-        del disk.write, disk.truncate  # type: ignore[attr-defined]
+        del disk.write, disk.truncate
         journal.record_ask(0, 1)
     assert [line["ask"] for line in read_records(path)[1]] == [0]
 
 
-def test_too_many_failures_cancel_nothing_that_runs():
+def test_too_many_failures_cancel_nothing_that_runs() -> None:
     opened = Search(**{**QUICK, "failures": {"in_a_row": 1}})
     workers = ScriptedWorkers(lambda it: [][0] if it == first(opened) else worth(it), 4)
     workers._script = random.Random(0)
@@ -294,7 +314,7 @@ def first(opened: Search) -> str:
     return opened.trials[0].text
 
 
-def test_where_nothing_more_can_be_begun_what_runs_is_finished_first():
+def test_where_nothing_more_can_be_begun_what_runs_is_finished_first() -> None:
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 3)
     submit = workers.submit
 

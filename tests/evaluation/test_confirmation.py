@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noisy_problem import SPACE, Noisy, failing, interrupted
 
 from optiproxy_nas import (
     BudgetError,
@@ -34,7 +35,6 @@ from optiproxy_nas.evaluation.incumbent import Confirmation, incumbent_of
 from optiproxy_nas.evaluation.trials import trial_seed
 from optiproxy_nas.methods import overrides_of
 from optiproxy_nas.objectives import resolve_objective
-from tests.evaluation.noisy_problem import SPACE, Noisy, failing, interrupted
 
 CONFIRM = {"best": 3, "seeds": 2}
 BOUND = {"name": "constrained", "constraints": ["size <= 120"]}

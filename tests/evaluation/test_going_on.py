@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from evaluations import arguments, failing, share, worth
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_workers import ScriptedWorkers
 
 from optiproxy_nas import (
     EvaluationError,
@@ -24,6 +25,7 @@ from optiproxy_nas import (
     MethodError,
     Search,
     SearchInterrupted,
+    SearchResult,
     read_journal,
     search,
 )
@@ -33,7 +35,6 @@ from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import read_records
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_writer import JournalWriter
-from tests.evaluation.scripted_workers import ScriptedWorkers
 from waiting import PATIENCE
 
 HEADER = {"target": "value"}
@@ -65,7 +66,9 @@ class BrokenWorkers(ScriptedWorkers):
 
 @pytest.mark.parametrize("kept", [[], JOBS[:3], JOBS])
 @pytest.mark.parametrize("polls", [1, 3])
-def test_when_the_cluster_is_lost_what_can_be_rejoined_runs_on(tmp_path, kept, polls):
+def test_when_the_cluster_is_lost_what_can_be_rejoined_runs_on(
+    tmp_path: Path, kept: Any, polls: int
+) -> None:
     path, opened = tmp_path / "j.jsonl", Search(**QUICK)
     workers = BrokenWorkers(worth, 4, kept=kept)
     workers.polls = polls
@@ -89,14 +92,14 @@ def test_when_the_cluster_is_lost_what_can_be_rejoined_runs_on(tmp_path, kept, p
 
 
 @pytest.mark.parametrize("where", ["callback", "rejoin"])
-def test_so_it_is_where_something_else_raises(tmp_path, where):
+def test_so_it_is_where_something_else_raises(tmp_path: Path, where: str) -> None:
     path, opened = tmp_path / "j.jsonl", Search(**QUICK)
     workers = ScriptedWorkers(worth, 3, random.Random(1), kept=JOBS)
     callbacks: list[Any] = []
     if where == "callback":
         callbacks = [lambda search, trial: {}[trial.number]]
     else:
-        workers.rejoin = lambda request, handle: {}[handle]  # type: ignore[method-assign]
+        workers.rejoin = lambda request, handle: cast(Any, {})[handle]  # type: ignore[method-assign]
         with Journal.open(path, HEADER) as journal:
             journal.begin_order(0, 0)
             journal.record_ask(0, 3)
@@ -108,7 +111,7 @@ def test_so_it_is_where_something_else_raises(tmp_path, where):
     assert not workers.cancelled
 
 
-def test_an_answer_that_cannot_be_used_costs_no_other_training(tmp_path):
+def test_an_answer_that_cannot_be_used_costs_no_other_training(tmp_path: Path) -> None:
     opened, workers = Search(**QUICK), ScriptedWorkers(worth, 4, kept=JOBS)
     answer = workers._outcome
 
@@ -193,7 +196,9 @@ def interrupted(path: Path, signals: list[Any], ends: bool, grace: float = 30.0)
     ("signals", "ends"),
     [([signal.SIGINT] * 2, False), ([signal.SIGTERM], False), ([signal.SIGINT], True)],
 )
-def test_told_to_end_it_does_not_wait_for_a_method_that_fits(tmp_path, signals, ends):
+def test_told_to_end_it_does_not_wait_for_a_method_that_fits(
+    tmp_path: Path, signals: Any, ends: bool
+) -> None:
     """And the journal gives the same, with the line of the question that was given up or not."""
     path, cut = tmp_path / "j.jsonl", tmp_path / "cut.jsonl"
     opened, archive = interrupted(path, list(signals), ends, grace=0.05)
@@ -221,7 +226,7 @@ def test_told_to_end_it_does_not_wait_for_a_method_that_fits(tmp_path, signals, 
 
 
 @not_traced
-def test_a_method_that_is_not_waited_for_is_ended(tmp_path):
+def test_a_method_that_is_not_waited_for_is_ended(tmp_path: Path) -> None:
     """Else the process could not end, or would crash, while it computes."""
     opened, workers = Search(**arguments("local_search")), ScriptedWorkers(worth, 3)
     ask = opened.method.ask
@@ -242,7 +247,7 @@ def test_a_method_that_is_not_waited_for_is_ended(tmp_path):
             assert not thread.is_alive()
 
 
-def test_the_result_of_an_interrupted_search_goes_on(tmp_path):
+def test_the_result_of_an_interrupted_search_goes_on(tmp_path: Path) -> None:
     """As the message says: with the same journal, and without one with ``initial``."""
     for journal in (tmp_path / "j.jsonl", None):
         calls: list[str] = []
@@ -267,7 +272,7 @@ class Clock:
         return self.now
 
 
-def test_patience_with_a_full_disk_begins_anew_after_each_success(tmp_path):
+def test_patience_with_a_full_disk_begins_anew_after_each_success(tmp_path: Path) -> None:
     clock, is_full = Clock(), [False]
     with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
         writer, write = JournalWriter(journal, clock), journal.record_ask
@@ -311,8 +316,8 @@ def fails_first(attempts: dict[str, int]) -> Any:
     script=st.randoms(use_true_random=False),
 )
 def test_a_replay_does_not_depend_on_how_often_is_tried_again_now(
-    retries, pending, script, tmp_path_factory
-):
+    retries: Any, pending: Any, script: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Each of three processes allows another number of retries; the first two are killed."""
     path = tmp_path_factory.mktemp("retries") / "j.jsonl"
     selection = {"selection": {"batch": 2, "samples": 24, "pending": pending}}
@@ -350,8 +355,8 @@ def test_a_replay_does_not_depend_on_how_often_is_tried_again_now(
 @pytest.mark.parametrize("is_told", [False, True])
 @pytest.mark.parametrize("retries", [0, 1])
 def test_what_ended_a_search_by_failures_is_tried_again_as_the_error_says(
-    tmp_path, is_told, retries
-):
+    tmp_path: Path, is_told: bool, retries: int
+) -> None:
     """With the journal in use; without one its trials are gone on from."""
     limits = {"in_a_row": 3, "retries": retries}
     machine = {"is_broken": True}
@@ -361,7 +366,7 @@ def test_what_ended_a_search_by_failures_is_tried_again_as_the_error_says(
             raise RuntimeError("no GPU")
         return worth(architecture)
 
-    def run(failures: dict[str, Any], **others: Any) -> Search:
+    def run(failures: dict[str, Any], **others: Any) -> SearchResult:
         if not is_told:
             return search(evaluate=evaluate, failures=failures, **others, **QUICK)
         with Search(failures=failures, **others, **QUICK) as opened:
@@ -391,7 +396,9 @@ def test_what_ended_a_search_by_failures_is_tried_again_as_the_error_says(
 
 @pytest.mark.parametrize("what", ["architecture", "attempt"])
 @pytest.mark.parametrize("line", ["begun", "error"])
-def test_a_journal_of_a_search_that_proposed_otherwise_is_refused(tmp_path, what, line):
+def test_a_journal_of_a_search_that_proposed_otherwise_is_refused(
+    tmp_path: Path, what: str, line: str
+) -> None:
     path, other = tmp_path / "j.jsonl", tmp_path / "other.jsonl"
     first = Search(**QUICK)
     with Journal.open(path, header_of(first.record_parameters)) as journal:
@@ -417,7 +424,7 @@ def test_a_journal_of_a_search_that_proposed_otherwise_is_refused(tmp_path, what
     assert found.spent == 0
 
 
-def test_a_lower_budget_repeats_what_it_pays_for(tmp_path):
+def test_a_lower_budget_repeats_what_it_pays_for(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with Journal.open(path, HEADER) as journal:
         drive_asynchronously(Search(**QUICK), ScriptedWorkers(worth, 2), journal=journal)

@@ -8,16 +8,16 @@ import pickle
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from trained_problem import RUN, SPACE, Trained, error_of
 
 from optiproxy_nas import JournalError, Problem, RunningTrial, batched, search
 from optiproxy_nas.evaluation.identity import code_digest, digests_of, identity_of
-from tests.evaluation.trained_problem import RUN, SPACE, Trained, error_of
 
 TRAIN = """
 import math
@@ -52,12 +52,16 @@ def script(source: str, number: int) -> Any:
         ('"width"', '"depth"', True),
     ],
 )
-def test_the_code_of_a_notebook_is_that_of_the_function_and_what_it_uses(old, new, differs):
+def test_the_code_of_a_notebook_is_that_of_the_function_and_what_it_uses(
+    old: str, new: str, differs: bool
+) -> None:
     before, after = script(TRAIN, 0), script(TRAIN.replace(old, new), 1)
     assert (code_digest(before) != code_digest(after)) == differs
 
 
-def test_the_code_of_a_module_is_the_module_and_of_a_closure_its_numbers_too(tmp_path, monkeypatch):
+def test_the_code_of_a_module_is_the_module_and_of_a_closure_its_numbers_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "my_training.py"
 
@@ -78,12 +82,13 @@ def test_the_code_of_a_module_is_the_module_and_of_a_closure_its_numbers_too(tmp
     assert code_digest(len) is None
 
 
-def test_names_are_those_of_functions():
+def test_names_are_those_of_functions() -> None:
     name = f"{__name__}:test_names_are_those_of_functions"
+    evaluate: Any
     for evaluate in (
         test_names_are_those_of_functions,
         batched(test_names_are_those_of_functions),
-        functools.partial(test_names_are_those_of_functions, 1),
+        functools.partial(cast(Any, test_names_are_those_of_functions), 1),
     ):
         assert identity_of(evaluate)["evaluate"] == name
     assert identity_of(types.SimpleNamespace())["evaluate"] == "types:SimpleNamespace"
@@ -101,7 +106,7 @@ def test_names_are_those_of_functions():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_equal_data_has_equal_digests(value):
+def test_equal_data_has_equal_digests(value: Any) -> None:
     copy = pickle.loads(pickle.dumps(value))
     assert digests_of({"x": value}) == digests_of({"x": copy})
     assert digests_of({"x": value})["x"] is not None
@@ -116,7 +121,7 @@ class Partition:
         return self.path.read_text()
 
 
-def test_partitions_are_loaded_for_their_digest(tmp_path):
+def test_partitions_are_loaded_for_their_digest(tmp_path: Path) -> None:
     part = tmp_path / "part.txt"
     partitions = {"x": {"part": Partition(part).load}}
     part.write_text("1")
@@ -128,7 +133,7 @@ def test_partitions_are_loaded_for_their_digest(tmp_path):
     assert digests_of(partitions) == {"x": None}
 
 
-def test_what_cannot_be_pickled_has_none_which_is_said(caplog):
+def test_what_cannot_be_pickled_has_none_which_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert digests_of({"x": lambda: 1, "y": 1})["x"] is None
     assert [record.getMessage()[:8] for record in caplog.records] == ["x cannot"]
     assert digests_of({"x": torch.arange(3)}) != digests_of({"x": torch.arange(3) + 1})
@@ -141,7 +146,7 @@ class Reading(Trained):
         return {"rows": np.arange(3)}
 
 
-def test_a_journal_of_other_data_is_refused(tmp_path):
+def test_a_journal_of_other_data_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     search(problem=Reading(), journal=path, **RUN)
     again = Reading()
@@ -157,7 +162,9 @@ def another(network: dict[str, Any]) -> float:
     return 1.0
 
 
-def test_a_journal_of_another_function_is_refused_and_of_changed_code_warned_of(tmp_path, caplog):
+def test_a_journal_of_another_function_is_refused_and_of_changed_code_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "a.jsonl"
     run = {"space": SPACE, "journal": path, **RUN}
     search(evaluate=script(TRAIN, 0), **run)
@@ -171,7 +178,9 @@ def test_a_journal_of_another_function_is_refused_and_of_changed_code_warned_of(
 
 
 @pytest.mark.parametrize("change", [{"direction": "minimize"}, {"seed": 4}])
-def test_a_journal_advises_a_warm_start_only_from_comparable_values(change, tmp_path):
+def test_a_journal_advises_a_warm_start_only_from_comparable_values(
+    change: Any, tmp_path: Path
+) -> None:
     run = {"space": SPACE, "journal": tmp_path / "a.jsonl", "evaluate": error_of, **RUN}
     search(**run)
     with pytest.raises(JournalError) as caught:
@@ -179,7 +188,9 @@ def test_a_journal_advises_a_warm_start_only_from_comparable_values(change, tmp_
     assert ("initial=" in caught.value.message) == ("seed" in change)
 
 
-def test_reading_a_journal_without_an_identity_does_not_raise(tmp_path, monkeypatch):
+def test_reading_a_journal_without_an_identity_does_not_raise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.jsonl"
     with monkeypatch.context() as patch:
         patch.setattr("optiproxy_nas.api.evaluation.identity_of", lambda *_: {})
@@ -187,7 +198,7 @@ def test_reading_a_journal_without_an_identity_does_not_raise(tmp_path, monkeypa
     search(evaluate=error_of, space=SPACE, journal=Path(path), **RUN)
 
 
-def test_the_class_of_a_problem_is_code_too():
+def test_the_class_of_a_problem_is_code_too() -> None:
     class Other(Problem):
         def evaluate(self, trial: RunningTrial) -> float:
             return 1.0

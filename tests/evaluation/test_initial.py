@@ -7,10 +7,13 @@ import os
 import random
 import signal
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
+from trained_problem import SPACE, Trained, ending_at, error_of
 
 from optiproxy_nas import (
     Search,
@@ -31,7 +34,6 @@ from optiproxy_nas.core.errors import (
 )
 from optiproxy_nas.evaluation.initial import _rows
 from optiproxy_nas.evaluation.trials import Asked
-from tests.evaluation.trained_problem import SPACE, Trained, ending_at, error_of
 
 
 class Other(Trained):
@@ -54,9 +56,10 @@ class Stopping:
     """An evaluation that is interrupted at its n-th call, and then goes on."""
 
     def __init__(self, at: int, how: type[BaseException] = KeyboardInterrupt) -> None:
-        self.left, self.how, self.asked = at, how, []
+        self.left, self.how = at, how
+        self.asked: list[Any] = []
 
-    def __call__(self, architecture, *epochs):
+    def __call__(self, architecture: Any, *epochs: Any) -> Any:
         if self.left == 0:
             self.left = -1
             raise self.how
@@ -70,10 +73,13 @@ EACH = [*((method, "accuracy") for method in METHODS), ("optiproxy", "multi_fide
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("method", "objective"), EACH)
-def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(method, objective, tmp_path):
+def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(
+    method: Any, objective: Any, tmp_path: Path
+) -> None:
     asked = arguments(method, objective, budget=30 if objective == "multi_fidelity" else 14)
     whole = search(evaluate=failing, **asked)
-    evaluate, found, initial = Stopping(1), None, None
+    evaluate, found = Stopping(1), None
+    initial: Any = None
     while found is None:
         evaluate.left = 1
         try:
@@ -89,7 +95,7 @@ def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(method, object
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("space", SPACES)
-def test_in_every_space(space):
+def test_in_every_space(space: str) -> None:
     """With failures, interrupted, and with labelled answers in another order."""
     asked = arguments("optiproxy", space=space, budget=18, seed=1)
     whole = search(evaluate=failing, **asked)
@@ -103,7 +109,7 @@ def test_in_every_space(space):
     resumed = search(evaluate=evaluate, initial=initial, **asked)
     pd.testing.assert_frame_equal(resumed.archive, whole.archive)
 
-    def labelled(names):
+    def labelled(names: Any) -> Any:
         values = {name: None if fails(name) else worth(name)["value"] for name in names}
         return pd.Series(values).sample(frac=1, random_state=0)
 
@@ -112,13 +118,13 @@ def test_in_every_space(space):
 
 
 @pytest.mark.parametrize("how", [SystemExit, GeneratorExit])
-def test_every_way_out_carries_the_result(how):
+def test_every_way_out_carries_the_result(how: Any) -> None:
     with pytest.raises(how) as caught:
         search(evaluate=Stopping(4, how), **arguments("random_search"))
     assert len(caught.value.result.archive) + len(caught.value.result.failed) == 4
 
 
-def _told(opened, trials):
+def _told(opened: Any, trials: Any) -> None:
     for trial in trials:
         try:
             opened.tell(trial, failing(trial.architecture, *filter(None, [trial.epochs])))
@@ -127,9 +133,12 @@ def _told(opened, trials):
 
 
 @pytest.mark.parametrize(("method", "objective"), EACH)
-def test_asked_and_told_in_any_order_it_goes_on_without_losing_a_trial(method, objective, tmp_path):
+def test_asked_and_told_in_any_order_it_goes_on_without_losing_a_trial(
+    method: Any, objective: Any, tmp_path: Path
+) -> None:
     asked = arguments(method, objective, budget=30 if objective == "multi_fidelity" else 14)
-    opened, running, order = Search(**asked), [], random.Random(1)
+    opened, order = Search(**asked), random.Random(1)
+    running: list[Any] = []
     for _ in range(9):  # four at a time
         running += opened.ask(4 - len(running))
         _told(opened, [running.pop(order.randrange(len(running)))])
@@ -143,7 +152,7 @@ def test_asked_and_told_in_any_order_it_goes_on_without_losing_a_trial(method, o
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_it_goes_on_from_failures_alone(objective):
+def test_it_goes_on_from_failures_alone(objective: Any) -> None:
     asked = arguments("random_search", objective, budget=30)
     opened = Search(**asked)
     (trial,) = opened.ask(1)
@@ -154,9 +163,10 @@ def test_it_goes_on_from_failures_alone(objective):
         assert [trial.error for trial in started.trials if trial.error] == ["out of memory"]
 
 
-def test_trials_that_leave_less_of_the_space_than_the_budget_are_refused():
-    asked = {"method": "random_search", "space": "tiny_space:TinySpace"}
+def test_trials_that_leave_less_of_the_space_than_the_budget_are_refused() -> None:
+    asked: dict[str, Any] = {"method": "random_search", "space": "tiny_space:TinySpace"}
     size = Search(**asked, budget=1).space.size
+    assert size is not None
     found = search(evaluate=len, budget=size - 3, **asked)
     with pytest.raises(BudgetError) as caught:
         Search(**asked, budget=4, seed=1, initial=found)
@@ -164,7 +174,9 @@ def test_trials_that_leave_less_of_the_space_than_the_budget_are_refused():
     assert Search(**asked, budget=3, seed=1, initial=found).ask()
 
 
-def test_trials_that_another_code_does_not_propose_again_are_told_of(caplog):
+def test_trials_that_another_code_does_not_propose_again_are_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     asked = arguments("local_search")
     opened = Search(**asked)
     _told(opened, opened.ask())
@@ -194,8 +206,10 @@ MINIMISED = {"direction": "minimize", "method": "random_search", "budget": 6}
     ],
     ids=lambda value: None if isinstance(value, dict) else value,
 )
-def test_values_of_something_else_start_no_search(first, second, name, tmp_path):
-    run = {"method": "random_search", "budget": 6}
+def test_values_of_something_else_start_no_search(
+    first: Any, second: Any, name: str, tmp_path: Path
+) -> None:
+    run: dict[str, Any] = {"method": "random_search", "budget": 6}
     result = search(**{**run, **first}, journal=tmp_path / "a.jsonl")
     saved = result.save(tmp_path / "a.search")
     again = {**run, **second, "seed": 7}
@@ -213,17 +227,17 @@ def test_values_of_something_else_start_no_search(first, second, name, tmp_path)
         )
 
 
-def test_trials_of_a_function_start_a_problem_and_those_of_a_problem_another():
-    run = {"method": "random_search", "budget": 3}
+def test_trials_of_a_function_start_a_problem_and_those_of_a_problem_another() -> None:
+    run: dict[str, Any] = {"method": "random_search", "budget": 3}
     first = search(evaluate=error_of, space=SPACE, direction="minimize", **run)
     for before in (first, search(problem=Trained(), **run)):
         warm = search(problem=Trained(), initial=before, seed=7, **run)
         assert [t.metrics["error"] for t in warm.trials[:3]] == before.archive["value"].tolist()
 
 
-def test_the_table_of_a_journal_starts_a_problem(tmp_path):
+def test_the_table_of_a_journal_starts_a_problem(tmp_path: Path) -> None:
     failing = ending_at(2, "raise")
-    run = {"method": "random_search", "budget": 4, "failures": {"retries": 1}}
+    run: dict[str, Any] = {"method": "random_search", "budget": 4, "failures": {"retries": 1}}
     search(problem=failing, journal=tmp_path / "a.jsonl", **run)
     table = read_journal(tmp_path / "a.jsonl")
     assert len(table) == 5
@@ -232,7 +246,7 @@ def test_the_table_of_a_journal_starts_a_problem(tmp_path):
     assert [trial.value for trial in warm.trials[:4]] == last
 
 
-def test_open_trials_are_none_to_start_from():
+def test_open_trials_are_none_to_start_from() -> None:
     opened = Search(**arguments("random_search"))
     first, _ = opened.ask(2)
     opened.tell(first, worth(first.architecture))
@@ -242,12 +256,12 @@ def test_open_trials_are_none_to_start_from():
 
 
 @pytest.mark.parametrize("initial", [3, b"x", [1], {CELL: 1.0}, [{"architecture": CELL}], object()])
-def test_what_is_no_trial_is_refused(initial):
+def test_what_is_no_trial_is_refused(initial: Any) -> None:
     with pytest.raises(ParameterError):
         search(evaluate=worth, initial=initial, **arguments("random_search"))
 
 
-def test_metrics_called_as_fields_of_a_trial_hide_none(tmp_path):
+def test_metrics_called_as_fields_of_a_trial_hide_none(tmp_path: Path) -> None:
     names = ("seed", "epochs", "architecture", "error", "order")
     asked = arguments("random_search", budget=4)
     result = search(evaluate=lambda cell: {"value": 1.0, **dict.fromkeys(names, 5.0)}, **asked)
@@ -258,13 +272,13 @@ def test_metrics_called_as_fields_of_a_trial_hide_none(tmp_path):
         assert search(evaluate=worth, initial=initial, **asked).archive["value"].iloc[0] == 1.0
 
 
-def test_a_search_that_has_not_begun_has_an_empty_table():
+def test_a_search_that_has_not_begun_has_an_empty_table() -> None:
     table = Search(**arguments("random_search")).result().to_frame()
     assert table.empty
     assert {"architecture", "state", "value"} <= set(table)
 
 
-def test_results_are_compared_as_objects(tmp_path):
+def test_results_are_compared_as_objects(tmp_path: Path) -> None:
     result = search(evaluate=worth, **arguments("random_search", budget=3))
     read = SearchResult.load(result.save(tmp_path / "a.search"))
     assert result != read
@@ -282,14 +296,14 @@ def test_results_are_compared_as_objects(tmp_path):
         {"events": ["x"]},
     ],
 )
-def test_a_record_that_does_not_fit_together_is_damaged(change, tmp_path):
+def test_a_record_that_does_not_fit_together_is_damaged(change: Any, tmp_path: Path) -> None:
     path = search(evaluate=worth, **arguments("random_search", budget=3)).save(tmp_path / "a")
     _rewrite(path, lambda facts: {**facts, **change})
     with pytest.raises(DataError):
         SearchResult.load(path)
 
 
-def test_records_without_events_are_read(tmp_path):
+def test_records_without_events_are_read(tmp_path: Path) -> None:
     asked = arguments("local_search")
     result = search(evaluate=failing, **asked)
     path = result.save(tmp_path / "a")
@@ -298,26 +312,28 @@ def test_records_without_events_are_read(tmp_path):
     pd.testing.assert_frame_equal(resumed.archive, result.archive)
 
 
-def test_a_compressed_record_is_refused_before_it_fills_the_memory(tmp_path):
+def test_a_compressed_record_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     path = search(evaluate=worth, **arguments("random_search", budget=3)).save(tmp_path / "a")
     _rewrite(path, lambda facts: {**facts, "caution": "a" * 100_000}, zipfile.ZIP_DEFLATED)
     with pytest.raises(DataError, match="compressed"):
         SearchResult.load(path)
 
 
-def _rewrite(path, change, compression=zipfile.ZIP_STORED):
+def _rewrite(path: Path, change: Any, compression: Any = zipfile.ZIP_STORED) -> None:
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    parts["record.json"] = json.dumps(change(json.loads(parts["record.json"])))
+    parts["record.json"] = json.dumps(change(json.loads(parts["record.json"]))).encode()
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, part in parts.items():
             archive.writestr(name, part)
 
 
-def test_a_second_interrupt_while_the_result_is_made_loses_nothing(monkeypatch):
+def test_a_second_interrupt_while_the_result_is_made_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = early_end.result_after
 
-    def interrupted_again(*arguments):
+    def interrupted_again(*arguments: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return made(*arguments)
 
@@ -329,7 +345,7 @@ def test_a_second_interrupt_while_the_result_is_made_loses_nothing(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_finished_search_goes_on_to_a_larger_budget():
+def test_a_finished_search_goes_on_to_a_larger_budget() -> None:
     small = search(evaluate=worth, **arguments("local_search", budget=9))
     large = arguments("local_search", budget=22)
     grown = search(evaluate=worth, initial=small, **large)
@@ -337,7 +353,7 @@ def test_a_finished_search_goes_on_to_a_larger_budget():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_it_starts_warm_from_trials_of_any_method(method):
+def test_it_starts_warm_from_trials_of_any_method(method: Any) -> None:
     before = search(evaluate=failing, **arguments("random_search", seed=9, budget=12))
     evaluate = Stopping(-1)
     warm = search(evaluate=evaluate, initial=before, **arguments(method, budget=8))
@@ -351,7 +367,7 @@ def test_it_starts_warm_from_trials_of_any_method(method):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
-def test_a_table_made_by_hand(suffix, tmp_path):
+def test_a_table_made_by_hand(suffix: str, tmp_path: Path) -> None:
     table = pd.DataFrame({"architecture": [CELL], "value": [10.0], "note": ["by hand"]})
     path = tmp_path / f"trials{suffix}"
     if suffix == ".csv":
@@ -374,14 +390,14 @@ def test_a_table_made_by_hand(suffix, tmp_path):
         ({"value": [1.0]}, DataError),
     ],
 )
-def test_trials_that_cannot_be_used_are_refused_before_any_query(table, error):
+def test_trials_that_cannot_be_used_are_refused_before_any_query(table: Any, error: Any) -> None:
     evaluate = Stopping(-1)
     with pytest.raises(error):
         search(evaluate=evaluate, initial=pd.DataFrame(table), **arguments("random_search"))
     assert not evaluate.asked
 
 
-def test_files_that_are_none_are_refused(tmp_path):
+def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.zip"
     damaged.write_bytes(b"PK\x03\x04 no zip")
     pipes = tmp_path / "pipe", tmp_path / "pipe.csv"  # which would be waited for
@@ -392,7 +408,7 @@ def test_files_that_are_none_are_refused(tmp_path):
             search(evaluate=worth, initial=path, **arguments("random_search"))
 
 
-def test_a_record_is_read_back_as_it_was(tmp_path):
+def test_a_record_is_read_back_as_it_was(tmp_path: Path) -> None:
     found = search(evaluate=failing, **arguments("optiproxy"))
     read = SearchResult.load(found.save(tmp_path / "found.zip"))
     pd.testing.assert_frame_equal(read.archive, found.archive)
@@ -407,7 +423,7 @@ def test_a_record_is_read_back_as_it_was(tmp_path):
     assert str(read) == str(found)
 
 
-def test_a_file_that_names_a_module_imports_it_only_where_it_is_trusted(tmp_path):
+def test_a_file_that_names_a_module_imports_it_only_where_it_is_trusted(tmp_path: Path) -> None:
     asked = arguments("random_search", space="tiny_space:TinySpace", budget=4)
     path = search(evaluate=worth, **asked).save(tmp_path / "found.zip")
     with pytest.raises(DataError, match="trusted=True"):
@@ -420,11 +436,17 @@ def test_a_file_that_names_a_module_imports_it_only_where_it_is_trusted(tmp_path
 
 
 @pytest.mark.parametrize("path", ["foreign:f", "foreign:Class.method", "foreign:"])
-def test_no_spelling_of_a_constraint_imports_its_module(path, tmp_path, monkeypatch):
+def test_no_spelling_of_a_constraint_imports_its_module(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "foreign.py").write_text("raise KeyboardInterrupt")
     monkeypatch.syspath_prepend(tmp_path)
     space = Space({"a": [1, 2, 3], "b": ["x:y", "z"]}, name="digits: small")
-    asked = {"space": space, "evaluate": lambda made: made["a"], "method": "random_search"}
+    asked: dict[str, Any] = {
+        "space": space,
+        "evaluate": lambda made: made["a"],
+        "method": "random_search",
+    }
     saved = search(**asked, budget=3).save(tmp_path / "found.zip")
     assert len(SearchResult.load(saved).archive) == 3
     with zipfile.ZipFile(saved) as archive:
@@ -438,7 +460,7 @@ def test_no_spelling_of_a_constraint_imports_its_module(path, tmp_path, monkeypa
         SearchResult.load(saved)
 
 
-def test_what_it_tells():
+def test_what_it_tells() -> None:
     found = search(evaluate=failing, **arguments("random_search"))
     assert found.best.architecture == found.best_architecture
     assert [trial.value for trial in found.top(3)] == sorted(found.archive["value"])[:-4:-1]
@@ -451,7 +473,7 @@ def test_what_it_tells():
     assert "budget of 22" in found.stopped
 
 
-def test_without_a_complete_trial_there_is_no_answer():
+def test_without_a_complete_trial_there_is_no_answer() -> None:
     with pytest.raises(SearchInterrupted) as caught:
         search(evaluate=Stopping(0), **arguments("random_search"))
     nothing = caught.value.result

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from trained_problem import RUN, SPACE, Trained, ending_at
 
 from optiproxy_nas import (
     FailedTrialsError,
@@ -37,7 +38,6 @@ from optiproxy_nas.evaluation.journal_table import (
 )
 from optiproxy_nas.evaluation.journaled import Journaled
 from optiproxy_nas.objectives import resolve_objective
-from tests.evaluation.trained_problem import RUN, SPACE, Trained, ending_at
 
 HEADER = {"target": "error", "seed": 0, "space": "nb201"}
 REQUESTS = [Request(n, 1, f"architecture {n} ü", None, n) for n in range(4)]
@@ -67,14 +67,16 @@ def found(path: Path, header: dict[str, Any] = HEADER) -> list[Outcome | None]:
         return [journal.find(request) for request in REQUESTS]
 
 
-def test_numbers_text_and_curves_come_back_as_they_were(tmp_path):
+def test_numbers_text_and_curves_come_back_as_they_were(tmp_path: Path) -> None:
     write(tmp_path / "j.jsonl")
     assert repr(found(tmp_path / "j.jsonl")) == repr(OUTCOMES)  # NaN equals nothing
     for line in (tmp_path / "j.jsonl").read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)  # other programs read it, too
 
 
-def test_cut_at_any_byte_of_its_last_line_it_loses_that_trial_at_most(tmp_path, caplog):
+def test_cut_at_any_byte_of_its_last_line_it_loses_that_trial_at_most(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "j.jsonl"
     whole = write(path, 3)
     before = whole[: whole.rindex(b"\n", 0, -1) + 1]
@@ -91,7 +93,7 @@ def test_cut_at_any_byte_of_its_last_line_it_loses_that_trial_at_most(tmp_path, 
         assert path.read_bytes() == (whole if is_whole else before)
 
 
-def test_a_confirmation_is_told_from_the_training_of_the_search(tmp_path):
+def test_a_confirmation_is_told_from_the_training_of_the_search(tmp_path: Path) -> None:
     path, request = tmp_path / "j.jsonl", REQUESTS[0]
     confirmation = request._replace(seed=7, repeat=1, folder="0000_confirm_1")
     with Journal.open(path, HEADER) as journal:
@@ -110,7 +112,7 @@ def test_a_confirmation_is_told_from_the_training_of_the_search(tmp_path):
     assert not {"repeat", "folder"} & set(json.loads(path.read_text().splitlines()[2]))
 
 
-def test_cut_in_its_first_line_it_begins_anew(tmp_path):
+def test_cut_in_its_first_line_it_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     header = write(path, 0)
     for length in range(len(header) - 1):
@@ -142,7 +144,9 @@ def edited(lines: list[bytes]) -> list[bytes]:
     ],
     ids=["a value", "the order", "one less", "an empty line", "one twice", "a part", "garbage"],
 )
-def test_what_was_changed_is_told_by_its_line_and_nothing_is_written(tmp_path, change, line):
+def test_what_was_changed_is_told_by_its_line_and_nothing_is_written(
+    tmp_path: Path, change: Any, line: int
+) -> None:
     path = tmp_path / "j.jsonl"
     lines = write(path).splitlines()
     path.write_bytes(b"\n".join(change(lines)) + b"\n")
@@ -157,7 +161,7 @@ def test_what_was_changed_is_told_by_its_line_and_nothing_is_written(tmp_path, c
 @pytest.mark.parametrize(
     "content", [b"\x00" * 64, bytes(range(256)), b"a,b\n1,2\n", b'{"x": 1}\n', b'{"format": "o2']
 )
-def test_what_is_no_journal_is_refused_and_kept(tmp_path, content):
+def test_what_is_no_journal_is_refused_and_kept(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "j.jsonl"
     path.write_bytes(content)
     with pytest.raises(JournalError):
@@ -167,7 +171,9 @@ def test_what_is_no_journal_is_refused_and_kept(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_an_empty_file_and_folders_that_are_missing_are_fine(tmp_path, monkeypatch):
+def test_an_empty_file_and_folders_that_are_missing_are_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "empty").touch()
     monkeypatch.chdir(tmp_path)
     for path in ("empty", "alone.jsonl", "new/folder/j.jsonl"):
@@ -175,7 +181,7 @@ def test_an_empty_file_and_folders_that_are_missing_are_fine(tmp_path, monkeypat
         assert len(read_journal(path)) == 4
 
 
-def test_a_folder_and_a_place_that_cannot_be_written_are_refused(tmp_path):
+def test_a_folder_and_a_place_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "j.jsonl", Path("/dev/zero")):
         with pytest.raises(JournalError) as caught:
@@ -185,7 +191,7 @@ def test_a_folder_and_a_place_that_cannot_be_written_are_refused(tmp_path):
         read_journal(tmp_path / "missing.jsonl")
 
 
-def test_another_search_is_refused_and_told_by_its_differences(tmp_path):
+def test_another_search_is_refused_and_told_by_its_differences(tmp_path: Path) -> None:
     content = write(tmp_path / "j.jsonl")
     with pytest.raises(JournalError) as caught:
         found(tmp_path / "j.jsonl", {**HEADER, "seed": 1, "more": {"x": 2}})
@@ -201,7 +207,7 @@ def open_elsewhere(path: Path, answers: Any) -> None:
 
 
 @pytest.mark.heavy
-def test_of_two_searches_at_once_one_is_refused(tmp_path):
+def test_of_two_searches_at_once_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with Journal.open(path, HEADER), pytest.raises(RunLockedError):
         Journal.open(path, HEADER)  # in the same process
@@ -216,14 +222,14 @@ def test_of_two_searches_at_once_one_is_refused(tmp_path):
     assert found(path) == [None] * 4  # the lock is given up
 
 
-def test_it_is_read_while_a_search_writes_to_it(tmp_path):
+def test_it_is_read_while_a_search_writes_to_it(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
         assert read_journal(journal.path).empty
         journal.record(REQUESTS[0], OUTCOMES[0])
         assert read_journal(journal.path)["error"].tolist() == [""]
 
 
-def test_the_table_has_the_metrics_by_their_names(tmp_path):
+def test_the_table_has_the_metrics_by_their_names(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
         journal.record(REQUESTS[0], Outcome({"value": 1.0, "seconds": 7.0}, seconds=2.0))
         journal.record(REQUESTS[0]._replace(attempt=2), Outcome({}, "no"))
@@ -241,9 +247,14 @@ def test_the_table_has_the_metrics_by_their_names(tmp_path):
         assert len(journal) == 2
 
 
-def test_only_what_is_missing_is_evaluated_and_nothing_in_a_replay(tmp_path):
+def test_only_what_is_missing_is_evaluated_and_nothing_in_a_replay(tmp_path: Path) -> None:
     asked: list[str] = []
-    evaluator = as_evaluator(lambda architecture: asked.append(architecture) or 1.0)
+
+    def evaluate(architecture: Any) -> float:
+        asked.append(architecture)
+        return 1.0
+
+    evaluator = as_evaluator(evaluate)
     objective = resolve_objective("accuracy")
     with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
         journal.record(REQUESTS[1], OUTCOMES[3])
@@ -269,7 +280,7 @@ class Unordered(Evaluator):
         raise KeyboardInterrupt
 
 
-def test_trials_of_workers_are_in_it_as_they_end(tmp_path):
+def test_trials_of_workers_are_in_it_as_they_end(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "j.jsonl", HEADER) as journal:
         told = Journaled(Unordered(), journal).outcomes(resolve_objective("accuracy"), REQUESTS)
         values = [outcome and outcome.metrics["value"] for outcome in itertools.islice(told, 4)]
@@ -284,7 +295,7 @@ def searched(path: Path | None, problem: Trained, **changes: Any) -> SearchResul
 
 
 @pytest.mark.heavy
-def test_with_a_journal_or_without_killed_or_whole_the_archive_is_the_same(tmp_path):
+def test_with_a_journal_or_without_killed_or_whole_the_archive_is_the_same(tmp_path: Path) -> None:
     plain, whole = Trained(), Trained()
     expected = searched(None, plain)
     pd.testing.assert_frame_equal(searched(tmp_path / "a.jsonl", whole).archive, expected.archive)
@@ -303,7 +314,7 @@ def test_with_a_journal_or_without_killed_or_whole_the_archive_is_the_same(tmp_p
         assert len(read_journal(path)) == 12
 
 
-def test_interrupted_and_called_again_it_trains_nothing_twice(tmp_path):
+def test_interrupted_and_called_again_it_trains_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with pytest.raises(SearchInterrupted) as caught:
         searched(path, ending_at(4, "interrupt"))
@@ -314,10 +325,10 @@ def test_interrupted_and_called_again_it_trains_nothing_twice(tmp_path):
     pd.testing.assert_frame_equal(result.archive, searched(None, Trained()).archive)
     finished = Trained()
     assert searched(path, finished).test == result.test
-    assert finished.trained == finished.tested == []
+    assert (finished.trained, finished.tested) == ([], [])
 
 
-def test_a_failed_trial_is_kept_and_tried_again_where_retries_are_set_later(tmp_path):
+def test_a_failed_trial_is_kept_and_tried_again_where_retries_are_set_later(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     result = searched(path, ending_at(4, "raise"))
     assert [trial.number for trial in result.failed] == [4]
@@ -331,7 +342,7 @@ def test_a_failed_trial_is_kept_and_tried_again_where_retries_are_set_later(tmp_
     assert retried.trained[0] == complete.trials[4].architecture
 
 
-def test_a_larger_budget_goes_on(tmp_path):
+def test_a_larger_budget_goes_on(tmp_path: Path) -> None:
     searched(tmp_path / "j.jsonl", Trained())
     longer = Trained()
     result = searched(tmp_path / "j.jsonl", longer, budget=20)
@@ -344,7 +355,9 @@ def full_disk(*_: object) -> None:
 
 
 @pytest.mark.parametrize("last", [5, 11])
-def test_a_full_disk_ends_the_search_and_loses_no_trial(tmp_path, monkeypatch, last):
+def test_a_full_disk_ends_the_search_and_loses_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
     path, problem = tmp_path / "j.jsonl", Trained()
     synced = os.fsync
 
@@ -362,7 +375,7 @@ def test_a_full_disk_ends_the_search_and_loses_no_trial(tmp_path, monkeypatch, l
     assert len(again.trained) == 12 - last
 
 
-def test_too_many_failures_end_it_and_the_journal_has_them(tmp_path):
+def test_too_many_failures_end_it_and_the_journal_has_them(tmp_path: Path) -> None:
     class Broken(Trained):
         def evaluate(self, trial: Any) -> Any:
             super().evaluate(trial)
@@ -374,7 +387,7 @@ def test_too_many_failures_end_it_and_the_journal_has_them(tmp_path):
     assert len(read_journal(tmp_path / "j.jsonl")) == len(broken.trained) == 10
 
 
-def test_a_journal_starts_another_search_warm(tmp_path):
+def test_a_journal_starts_another_search_warm(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     result = searched(path, ending_at(2, "raise"))
     warm = searched(None, Trained(), seed=9, initial=path, budget=4)
@@ -390,7 +403,7 @@ def test_a_journal_starts_another_search_warm(tmp_path):
     assert caught.value.data["names"] == ["initial"]
 
 
-def test_folders_of_other_trials_beside_a_new_journal_are_refused(tmp_path):
+def test_folders_of_other_trials_beside_a_new_journal_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     searched(path, Trained())
     path.unlink()
@@ -400,12 +413,12 @@ def test_folders_of_other_trials_beside_a_new_journal_are_refused(tmp_path):
         assert caught.value.data["folder"] == str(tmp_path / "j_trials")
 
 
-def test_a_function_has_a_journal_too(tmp_path):
+def test_a_function_has_a_journal_too(tmp_path: Path) -> None:
     calls: list[Any] = []
 
     def train(network: dict[str, Any]) -> float:
         calls.append(network)
-        return network["depth"] / network["width"]
+        return float(network["depth"] / network["width"])
 
     run = {"space": SPACE, "evaluate": train, **RUN}
     first = search(**run, journal=tmp_path / "j.jsonl")

@@ -119,10 +119,10 @@ def test_what_is_paused_ends_with_the_search_and_with_its_parent(tmp_path: Path)
         )
         assert parent.stdout is not None
         workers = [int(pid) for pid in parent.stdout.readline().split()]
-        wait_until(lambda workers=workers: _state(workers[0]) == "T")
+        wait_until(lambda workers=workers: _state(workers[0]) == "T")  # type: ignore[misc]
         parent.send_signal(number)
         parent.wait(PATIENCE)
-        wait_until(lambda workers=workers: not any(_state(pid) for pid in workers))
+        wait_until(lambda workers=workers: not any(_state(pid) for pid in workers))  # type: ignore[misc]
 
 
 def _state(pid: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,34 +19,34 @@ from optiproxy_nas.spaces import get_space
 
 SPACE = Space({"width": [1, 2, 3, 4], "depth": [1, 2, 3, 4], "skip": [True, False]})
 FOUR = [1, 2, 3, 4]
-QUICK = {"initial_samples": 5, "budget": 11, "gradient": {"groups": 2, "epochs": 2}}
+QUICK: dict[str, Any] = {"initial_samples": 5, "budget": 11, "gradient": {"groups": 2, "epochs": 2}}
 
 
-def worth(network):
+def worth(network: Any) -> Any:
     return network["width"] * network["depth"] - 3 * network["skip"]
 
 
-def few(network):
+def few(network: Any) -> Any:
     return network["a"] + network["b"] <= 3
 
 
-def earlier(space=SPACE, evaluate=worth, **arguments):
+def earlier(space: Any = SPACE, evaluate: Any = worth, **arguments: Any) -> Any:
     return search(space=space, evaluate=evaluate, **{**QUICK, **arguments})
 
 
 @pytest.fixture(scope="module")
-def result():
+def result() -> Any:
     return earlier()
 
 
-def table_of(prior, space=SPACE, objective=None, target="value"):
+def table_of(prior: Any, space: Any = SPACE, objective: Any = None, target: str = "value") -> Any:
     return prior_table(
         read_sources(prior, space, 0), space, resolve_objective(objective or {}), target
     )
 
 
 @pytest.mark.heavy
-def test_a_search_learns_from_a_result_and_says_so(result):
+def test_a_search_learns_from_a_result_and_says_so(result: Any) -> None:
     found = earlier(seed=1, prior=result)
     assert found.parameters.prior[0].startswith("custom, optiproxy, seed 0 (11 trials, SHA-256 ")
     trust = found.diagnostics["prior_trust"]
@@ -53,14 +55,14 @@ def test_a_search_learns_from_a_result_and_says_so(result):
     assert found.archive.equals(earlier(seed=1, prior=[result]).archive)
 
 
-def test_without_earlier_runs_nothing_changes(result):
+def test_without_earlier_runs_nothing_changes(result: Any) -> None:
     assert earlier(prior=[]).archive.equals(result.archive)
     assert "prior" not in result.parameters.model_dump()
     assert "prior_trust" not in result.diagnostics
 
 
 @pytest.mark.heavy
-def test_every_source_gives_the_same_trials(result, tmp_path):
+def test_every_source_gives_the_same_trials(result: Any, tmp_path: Path) -> None:
     result.save(tmp_path / "earlier.search")
     result.archive.to_csv(tmp_path / "earlier.csv")
     earlier(journal=tmp_path / "earlier.jsonl")
@@ -71,8 +73,10 @@ def test_every_source_gives_the_same_trials(result, tmp_path):
         pd.testing.assert_frame_equal(other, first)
 
 
-def test_asked_and_told_with_a_journal_that_refuses_another_prior(result, tmp_path):
-    arguments = {"space": SPACE, "journal": tmp_path / "told.jsonl", **QUICK}
+def test_asked_and_told_with_a_journal_that_refuses_another_prior(
+    result: Any, tmp_path: Path
+) -> None:
+    arguments: dict[str, Any] = {"space": SPACE, "journal": tmp_path / "told.jsonl", **QUICK}
     with Search(prior=result, **arguments) as opened:
         first = opened.ask(2)
         opened.tell(first[0], 1.0)
@@ -84,11 +88,11 @@ def test_asked_and_told_with_a_journal_that_refuses_another_prior(result, tmp_pa
     assert caught.value.data["names"] == ["prior"]
 
 
-def test_a_journal_follows_a_prior_whose_file_was_renamed(result, tmp_path):
+def test_a_journal_follows_a_prior_whose_file_was_renamed(result: Any, tmp_path: Path) -> None:
     result.save(tmp_path / "before.search")
     other = earlier(seed=9)
     other.save(tmp_path / "other.search")
-    arguments = {"space": SPACE, "journal": tmp_path / "told.jsonl", **QUICK}
+    arguments: dict[str, Any] = {"space": SPACE, "journal": tmp_path / "told.jsonl", **QUICK}
     with Search(prior=str(tmp_path / "before.search"), **arguments) as opened:
         opened.tell(opened.ask(1)[0], 1.0)
     (tmp_path / "before.search").rename(tmp_path / "after.search")
@@ -98,7 +102,7 @@ def test_a_journal_follows_a_prior_whose_file_was_renamed(result, tmp_path):
         Search(prior=str(tmp_path / "other.search"), **arguments)
 
 
-def test_a_reversed_direction_is_turned(result):
+def test_a_reversed_direction_is_turned(result: Any) -> None:
     lost = earlier(evaluate=lambda network: -worth(network), direction="minimize")
     turned = table_of(lost)
     pd.testing.assert_frame_equal(
@@ -106,7 +110,7 @@ def test_a_reversed_direction_is_turned(result):
     )
 
 
-def test_choices_are_shared_by_name_and_value(result):
+def test_choices_are_shared_by_name_and_value(result: Any) -> None:
     other = Space({"depth": [2, 3, 5], "kernel": [3, 5], "width": [1, 2, 3, 4]})
     table = table_of(result, other)
     assert set(table["code_1"]) == {UNKNOWN}  # kernel is new
@@ -122,7 +126,7 @@ def test_choices_are_shared_by_name_and_value(result):
         Space({"a": FOUR, "b": Choice(FOUR, when={"a": 1}), "c": FOUR}),
     ],
 )
-def test_what_the_space_rejects_informs_and_is_never_proposed(narrower):
+def test_what_the_space_rejects_informs_and_is_never_proposed(narrower: Any) -> None:
     wider = Space({"a": FOUR, "b": FOUR, "c": FOUR})
     before = earlier(wider, lambda network: sum(network.values()))
     settings = {"initial_samples": 6, "selection": {"listed": 0}}  # climbs from earlier answers
@@ -130,7 +134,7 @@ def test_what_the_space_rejects_informs_and_is_never_proposed(narrower):
     assert len(narrower.from_string(found.archive["architecture"])) == QUICK["budget"]
 
 
-def test_a_choice_that_exists_here_alone_is_unknown():
+def test_a_choice_that_exists_here_alone_is_unknown() -> None:
     before = Space({"a": [1, 2], "b": Choice([1, 2], when={"a": 1})})
     trials = pd.DataFrame({"architecture": [{"a": 1, "b": 2}, {"a": 2}], "value": [1.0, 2.0]})
     assert table_of(trials, before)["code_1"].tolist() == [2, 0]
@@ -140,7 +144,7 @@ def test_a_choice_that_exists_here_alone_is_unknown():
     assert table_of(trials, turned)["code_1"].tolist() == [0, UNKNOWN]
 
 
-def test_runs_of_one_name_are_told_apart(result, tmp_path):
+def test_runs_of_one_name_are_told_apart(result: Any, tmp_path: Path) -> None:
     for place in ("one", "two"):
         (tmp_path / place).mkdir()
         archive = result.archive.assign(value=result.archive["value"] + len(place) * (place < "t"))
@@ -149,8 +153,8 @@ def test_runs_of_one_name_are_told_apart(result, tmp_path):
     assert [fact["name"] for fact in facts] == ["earlier.csv", "earlier.csv (2)"]
 
 
-def test_failed_trials_are_counted_and_give_no_value(result):
-    def failing(network):
+def test_failed_trials_are_counted_and_give_no_value(result: Any) -> None:
+    def failing(network: Any) -> Any:
         if network["width"] == 4:
             raise RuntimeError("out of memory")
         return worth(network)
@@ -160,7 +164,7 @@ def test_failed_trials_are_counted_and_give_no_value(result):
     assert facts[0]["trials"] + facts[0]["failed"] == QUICK["budget"]
 
 
-def test_an_unfinished_search_gives_what_is_complete(caplog):
+def test_an_unfinished_search_gives_what_is_complete(caplog: pytest.LogCaptureFixture) -> None:
     opened = Search(space=SPACE, **QUICK)
     for trial in opened.ask(5)[:3]:
         opened.tell(trial, worth(trial.architecture))
@@ -169,7 +173,9 @@ def test_an_unfinished_search_gives_what_is_complete(caplog):
     assert "not finished; its 3 trials count" in caplog.text
 
 
-def test_a_run_twice_counts_once_and_of_many_the_last_are_used(result, caplog):
+def test_a_run_twice_counts_once_and_of_many_the_last_are_used(
+    result: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         assert len(prior_facts(table_of([result, result.archive]))) == 1
         tables = [result.archive.assign(value=result.archive["value"] + i) for i in range(15)]
@@ -179,10 +185,10 @@ def test_a_run_twice_counts_once_and_of_many_the_last_are_used(result, caplog):
     assert f"of 15 runs the last {MOST}" in caplog.text
 
 
-def test_scores_are_computed_once_without_a_training(result):
+def test_scores_are_computed_once_without_a_training(result: Any) -> None:
     calls = []
 
-    def size(networks):
+    def size(networks: Any) -> Any:
         calls.append(len(networks))
         return [network["width"] * network["depth"] for network in networks]
 
@@ -193,7 +199,7 @@ def test_scores_are_computed_once_without_a_training(result):
 
 
 @pytest.mark.heavy
-def test_sizes_of_cells_are_scores():
+def test_sizes_of_cells_are_scores() -> None:
     table = table_of(["parameters", "flops"], get_space("nb201"))
     assert prior_facts(table)[0]["trials"] == 100
 
@@ -213,13 +219,15 @@ def test_sizes_of_cells_are_scores():
         (["parameters"], ParameterError, "no networks"),
     ],
 )
-def test_what_is_no_earlier_run_is_refused_before_the_search(prior, error, text):
+def test_what_is_no_earlier_run_is_refused_before_the_search(
+    prior: Any, error: Any, text: str
+) -> None:
     with pytest.raises(error, match=text):
         earlier(prior=prior)
 
 
 @pytest.mark.heavy
-def test_runs_of_another_space_and_other_methods_are_refused(result):
+def test_runs_of_another_space_and_other_methods_are_refused(result: Any) -> None:
     with pytest.raises(ParameterError, match=r"on space 'choices'; .* on space 'nb201'") as caught:
         search("cifar10", prior=result)
     assert len(caught.value.message) < 160

@@ -7,12 +7,15 @@ import math
 import os
 import random
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from evaluations import QUICK
+from trained_problem import RUN, SPACE, Trained, error_of
 
 from optiproxy_nas import (
     DataError,
@@ -32,11 +35,9 @@ from optiproxy_nas.core.errors import JournalError
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.evaluator import Evaluator, Request
-from tests.evaluation.evaluations import QUICK
-from tests.evaluation.trained_problem import RUN, SPACE, Trained, error_of
 
 
-def test_print_names_the_target_with_its_unit_and_the_test_of_the_answer():
+def test_print_names_the_target_with_its_unit_and_the_test_of_the_answer() -> None:
     problem = Trained()
     result = search(problem=problem, **RUN)
     assert problem.tested == [result.best.number]
@@ -49,7 +50,7 @@ def test_print_names_the_target_with_its_unit_and_the_test_of_the_answer():
     assert (result.unit, result.target) == ("%", "error [%]")
 
 
-def test_all_metrics_and_the_curve_are_kept_and_saved(tmp_path):
+def test_all_metrics_and_the_curve_are_kept_and_saved(tmp_path: Path) -> None:
     result = search(problem=Trained(), **RUN)
     loaded = SearchResult.load(result.save(tmp_path / "r.search"))
     for kept in (result, loaded):
@@ -78,7 +79,7 @@ class Watched(Trained):
         return metrics if self.answer is None else self.answer(trial, metrics)
 
 
-def test_a_trial_gets_number_seed_folder_device_deadline_and_data(tmp_path):
+def test_a_trial_gets_number_seed_folder_device_deadline_and_data(tmp_path: Path) -> None:
     class Reading(Watched):
         datasets = ("signals", "labels")
 
@@ -103,13 +104,13 @@ def test_a_trial_gets_number_seed_folder_device_deadline_and_data(tmp_path):
         assert got.architecture == trial.architecture
 
 
-def test_without_a_journal_folders_are_taken_away_at_the_end():
+def test_without_a_journal_folders_are_taken_away_at_the_end() -> None:
     problem = Watched()
     search(problem=problem, **RUN)
     assert not problem.trials[0].folder.parent.exists()
 
 
-def test_global_generators_follow_the_trial_and_stay_as_they_were():
+def test_global_generators_follow_the_trial_and_stay_as_they_were() -> None:
     first, second = Watched(), Watched()
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -160,9 +161,11 @@ def with_its_architecture(trial: RunningTrial, metrics: Any) -> Any:
 @pytest.mark.parametrize(
     "answer", [spoil, spoil_all, take_away, replace, as_tensors, with_its_architecture]
 )
-def test_what_a_trial_does_to_its_surroundings_changes_no_answer(answer, caplog, tmp_path):
+def test_what_a_trial_does_to_its_surroundings_changes_no_answer(
+    answer: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     class Untested(Watched):
-        test = Problem.test
+        test: Any = Problem.test
 
     path = tmp_path / "j.jsonl"
     result = search(problem=Untested(answer), journal=path, **RUN)
@@ -171,7 +174,9 @@ def test_what_a_trial_does_to_its_surroundings_changes_no_answer(answer, caplog,
     assert bool(caplog.records) == (answer in (take_away, replace))
 
 
-def test_a_folder_that_was_replaced_is_made_again_and_one_that_cannot_be_ends_the_search(tmp_path):
+def test_a_folder_that_was_replaced_is_made_again_and_one_that_cannot_be_ends_the_search(
+    tmp_path: Path,
+) -> None:
     def replace_and_fail(trial: RunningTrial, metrics: Any) -> Any:
         if trial.number == 2 and trial.attempt == 1:
             replace(trial, metrics)
@@ -196,7 +201,9 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     ("answer", "kept"),
     [(None, {}), ("good", {}), ({"error": math.nan, "more": 2}, {"more": 2.0}), ([1.0], {})],
 )
-def test_a_test_that_gives_no_numbers_is_warned_of(answer, kept, caplog):
+def test_a_test_that_gives_no_numbers_is_warned_of(
+    answer: Any, kept: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     class Misjudged(Trained):
         def test(self, trial: RunningTrial) -> Any:
             return answer
@@ -205,16 +212,18 @@ def test_a_test_that_gives_no_numbers_is_warned_of(answer, kept, caplog):
     assert len(warnings_in(caplog)) == 1
 
 
-def test_an_answer_that_was_not_trained_is_not_tested(caplog):
+def test_an_answer_that_was_not_trained_is_not_tested(caplog: pytest.LogCaptureFixture) -> None:
     trained = search(problem=Trained(), **RUN)
     again = Trained()
-    run = {"method": "random_search", "budget": 1}
+    run: dict[str, Any] = {"method": "random_search", "budget": 1}
     assert search(problem=again, initial=trained.top(1), **run).test == {}
     assert again.tested == []
     assert len(warnings_in(caplog)) == 1
 
 
-def test_a_result_that_goes_on_keeps_the_test_of_its_answer(caplog, tmp_path):
+def test_a_result_that_goes_on_keeps_the_test_of_its_answer(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     first = search(problem=Trained(), **RUN)
     again = Trained()
     result = search(problem=again, initial=first.save(tmp_path / "a.search"), **RUN)
@@ -222,7 +231,7 @@ def test_a_result_that_goes_on_keeps_the_test_of_its_answer(caplog, tmp_path):
     assert not warnings_in(caplog)
 
 
-def test_the_target_alone_is_an_answer():
+def test_the_target_alone_is_an_answer() -> None:
     result = search(problem=Watched(lambda trial, metrics: metrics["error"]), **RUN)
     assert set(result.trials[0].metrics) == {"value", "error"}
 
@@ -241,7 +250,9 @@ def test_the_target_alone_is_an_answer():
     ],
     ids=["no target", "nothing", "text", "list", "text as target", "value", "other", "other text"],
 )
-def test_what_is_no_answer_ends_the_search_and_keeps_the_journal(answer, tmp_path):
+def test_what_is_no_answer_ends_the_search_and_keeps_the_journal(
+    answer: Any, tmp_path: Path
+) -> None:
     def after_three(trial: RunningTrial, metrics: Any) -> Any:
         return answer(trial, metrics) if trial.number == 3 else metrics
 
@@ -259,14 +270,14 @@ def test_what_is_no_answer_ends_the_search_and_keeps_the_journal(answer, tmp_pat
 @pytest.mark.parametrize(
     "answer", [lambda *_: float("nan"), lambda *_: None, lambda *_: {"error": float("inf")}]
 )
-def test_an_answer_without_a_finite_target_is_a_failed_trial(answer):
+def test_an_answer_without_a_finite_target_is_a_failed_trial(answer: Any) -> None:
     def third(trial: RunningTrial, metrics: Any) -> Any:
         return answer() if trial.number == 3 else metrics
 
     assert [t.number for t in search(problem=Watched(third), **RUN).failed] == [3]
 
 
-def test_leaving_the_process_is_a_failed_trial():
+def test_leaving_the_process_is_a_failed_trial() -> None:
     def leave(trial: RunningTrial, metrics: Any) -> Any:
         raise SystemExit(3)
 
@@ -275,9 +286,12 @@ def test_leaving_the_process_is_a_failed_trial():
     assert "SystemExit" in caught.value.data["trials"][0].error
 
 
-def test_a_bound_on_an_unmeasured_metric_is_refused_at_the_latest_at_the_first_answer(tmp_path):
+def test_a_bound_on_an_unmeasured_metric_is_refused_at_the_latest_at_the_first_answer(
+    tmp_path: Path,
+) -> None:
     bounded = {"name": "constrained", "constraints": ["latency_ms <= 3"]}
-    declared, silent = Trained(), Trained()
+    declared: Any = Trained()
+    silent: Any = Trained()
     silent.metrics = ()
     with pytest.raises(ParameterError):
         search(problem=declared, objective=bounded, **RUN)
@@ -289,16 +303,16 @@ def test_a_bound_on_an_unmeasured_metric_is_refused_at_the_latest_at_the_first_a
     assert len(read_journal(tmp_path / "j.jsonl")) == 0
 
 
-def test_the_target_can_be_bounded_too(tmp_path):
+def test_the_target_can_be_bounded_too(tmp_path: Path) -> None:
     class Renamed(Trained):
         target = Target("loss", "minimize")
-        test = Problem.test
+        test: Any = Problem.test
 
         def evaluate(self, trial: RunningTrial) -> Any:
             return {"loss": super().evaluate(trial)["error"]}
 
     bounded = {"name": "constrained", "constraints": ["loss >= 5"]}
-    run = {"objective": bounded, "journal": tmp_path / "j.jsonl", **RUN}
+    run: dict[str, Any] = {"objective": bounded, "journal": tmp_path / "j.jsonl", **RUN}
     result = search(problem=Renamed(), **run)
     assert result.best_value >= 5
     again = Renamed()
@@ -306,7 +320,7 @@ def test_the_target_can_be_bounded_too(tmp_path):
     assert again.trained == []
 
 
-def test_metrics_can_be_bounded_and_others_are_recorded():
+def test_metrics_can_be_bounded_and_others_are_recorded() -> None:
     bounded = {"name": "constrained", "constraints": ["width <= 16"]}
     result = search(problem=Trained(), objective=bounded, **RUN)
     assert result.is_eligible
@@ -350,8 +364,10 @@ class Unloading(Trained):
         ({"problem": Unloading(), "data": {"signals": 3}}, None),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused_before_any_training(arguments, kind):
-    run = {**RUN, "space": SPACE} if "problem" not in arguments else RUN
+def test_arguments_that_do_not_fit_are_refused_before_any_training(
+    arguments: Any, kind: Any
+) -> None:
+    run: dict[str, Any] = {**RUN, "space": SPACE} if "problem" not in arguments else RUN
     if kind is None:
         assert len(search(**arguments, **run).archive) == 12
         return
@@ -359,7 +375,7 @@ def test_arguments_that_do_not_fit_are_refused_before_any_training(arguments, ki
         search(**arguments, **run)
 
 
-def test_a_problem_can_be_asked_and_told():
+def test_a_problem_can_be_asked_and_told() -> None:
     opened = Search(problem=Trained(), **RUN)
     for trial in opened.ask(3):
         opened.tell(trial, error_of(trial.architecture))
@@ -387,12 +403,13 @@ class Recording(Evaluator):
             yield place, Outcome({}, "no") if fails else Outcome(value)
 
 
-def test_the_loop_and_the_steps_of_a_pipeline_ask_for_the_same_trainings():
-    run = {"seed": 3, "budget": 13, "failures": {"retries": 1}, **QUICK}
+def test_the_loop_and_the_steps_of_a_pipeline_ask_for_the_same_trainings() -> None:
+    run: dict[str, Any] = {"seed": 3, "budget": 13, "failures": {"retries": 1}, **QUICK}
     looped, stepped = Recording(), Recording()
     result = search(space=SPACE, evaluate=looped, **run)
     opened = Search(space=SPACE, **run)
-    space, parameters = opened.space, opened.parameters
+    space = opened.space
+    parameters: Any = opened.parameters
     batch = steps.initial_batch(space, parameters)
     rows, failed = evaluate_batch(space, batch, stepped, parameters)
     archive = steps.update_archive(rows, parameters)
@@ -407,10 +424,10 @@ def test_the_loop_and_the_steps_of_a_pipeline_ask_for_the_same_trainings():
     assert len(looped.requests) == 13 + 6
 
 
-def test_a_target_may_be_called_value():
+def test_a_target_may_be_called_value() -> None:
     class Plain(Trained):
         target = Target("value", "minimize")
-        test = Problem.test
+        test: Any = Problem.test
 
         def evaluate(self, trial: RunningTrial) -> Any:
             return {"value": super().evaluate(trial)["error"]}
@@ -420,13 +437,13 @@ def test_a_target_may_be_called_value():
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_training_that_changes_the_working_directory_changes_it_for_itself(
-    tmp_path, monkeypatch, wrapped
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrapped: bool
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     seen = []
 
-    def evaluate(architecture):
+    def evaluate(architecture: str) -> Any:
         seen.append(os.getcwd())
         os.chdir(tmp_path / "elsewhere")
         return [1.0] * len(architecture) if wrapped else 1.0
@@ -436,7 +453,7 @@ def test_a_training_that_changes_the_working_directory_changes_it_for_itself(
     assert {*seen, os.getcwd()} == {str(tmp_path)}
 
 
-def test_print_shows_the_other_metrics_with_their_bounds():
+def test_print_shows_the_other_metrics_with_their_bounds() -> None:
     bound = {"name": "constrained", "constraints": ["width <= 16"]}
     found = search(problem=Trained(), objective=bound, initial_samples=4, budget=4)
     width = found.best.metrics["width"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def shown_limits(figure: Figure) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_objective_is_drawn_with_its_answer(name):
+def test_every_objective_is_drawn_with_its_answer(name: Any) -> None:
     """Minimised, and with failed trials."""
     asked = SHORT | {"budget": 36 if name == "multi_fidelity" else 12}
     result = search(evaluate=failing, objective=OBJECTIVES[name], direction="minimize", **asked)
@@ -47,8 +48,8 @@ def test_every_objective_is_drawn_with_its_answer(name):
     assert isinstance(result.plot.logits(), Figure)
 
 
-def test_the_better_part_of_minimised_values_is_shown():
-    def loss(architecture):
+def test_the_better_part_of_minimised_values_is_shown() -> None:
+    def loss(architecture: str) -> Any:
         return 1000.0 if share(architecture) < 0.1 else share(architecture)
 
     result = search(evaluate=loss, direction="minimize", method="random_search", budget=40)
@@ -57,18 +58,18 @@ def test_the_better_part_of_minimised_values_is_shown():
     assert result.archive["value"].max() == 1000
 
 
-def test_the_optimum_is_drawn_in_the_unit_of_the_table(table):
+def test_the_optimum_is_drawn_in_the_unit_of_the_table(table: SearchResult) -> None:
     figure = table.plot.best_so_far()
     assert "(%)" in figure.axes[0].get_ylabel()
     assert any("73.49" in text.get_text() for text in figure.legends[0].get_texts())
     assert table.plot.predictions().axes[0].get_xlabel().endswith("(%)")
 
 
-def test_notebooks_show_a_figure_without_pyplot(table):
+def test_notebooks_show_a_figure_without_pyplot(table: SearchResult) -> None:
     assert table.plot.best_so_far()._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
 
 
-def test_a_baseline_has_no_predictions_and_logits_and_says_so():
+def test_a_baseline_has_no_predictions_and_logits_and_says_so() -> None:
     result = search(evaluate=worth, method="random_search", budget=5)
     for draw in (result.plot.predictions, result.plot.logits):
         with pytest.raises(DataError) as caught:
@@ -76,7 +77,7 @@ def test_a_baseline_has_no_predictions_and_logits_and_says_so():
         assert caught.value.data["method"] == "random_search"
 
 
-def test_nothing_yet_and_part_of_a_search_are_shown():
+def test_nothing_yet_and_part_of_a_search_are_shown() -> None:
     opened = Search(budget=10)
     empty = opened.result()
     opened.tell(opened.ask(2)[1], 5.0)
@@ -91,7 +92,7 @@ def test_nothing_yet_and_part_of_a_search_are_shown():
 
 
 @pytest.mark.heavy
-def test_the_page_of_a_notebook_is_small_and_whole():
+def test_the_page_of_a_notebook_is_small_and_whole() -> None:
     """Of the space with the largest drawings."""
     result = search(space="nb301", evaluate=share, method="random_search", budget=12)
     page = result._repr_html_()
@@ -100,10 +101,10 @@ def test_the_page_of_a_notebook_is_small_and_whole():
     assert not re.search(r"(src|href)=\"(?!data:)", page)
 
 
-def test_a_hostile_name_is_text_in_a_notebook(monkeypatch):
+def test_a_hostile_name_is_text_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "<plaintext></script><script>alert(1)</script>\"'`|&lt;"
 
-    def fail(architecture):
+    def fail(architecture: Any) -> float:
         if architecture["a"] == "x":
             raise MemoryError(evil)
         return 1.0
@@ -116,14 +117,14 @@ def test_a_hostile_name_is_text_in_a_notebook(monkeypatch):
     assert not re.search("<(plaintext|script)", page)
 
 
-def test_an_unregistered_space_is_drawn_as_text():
+def test_an_unregistered_space_is_drawn_as_text() -> None:
     result = search(space="tiny_space:TinySpace", evaluate=share, method="random_search", budget=4)
     page = result._repr_html_()
     assert page.count("<img") == 1
     assert "<pre" in page
 
 
-def test_text_of_a_result_has_value_unit_and_regret(table):
+def test_text_of_a_result_has_value_unit_and_regret(table: SearchResult) -> None:
     what, found, trials = repr(table).splitlines()
     assert "nb201 cifar100 by optiproxy" in what
     assert f"{table.best_value:.2f} %" in found
@@ -132,7 +133,7 @@ def test_text_of_a_result_has_value_unit_and_regret(table):
     assert "12 complete, 0 failed, 0 open" in trials
 
 
-def test_the_optimum_is_the_best_of_what_keeps_the_bounds():
+def test_the_optimum_is_the_best_of_what_keeps_the_bounds() -> None:
     bounds = {"name": "constrained", "constraints": ["latency_ms <= 14"]}
     plain = search("cifar100", method="random_search", budget=30)
     bound = search("cifar100", method="random_search", budget=30, objective=bounds)
@@ -142,10 +143,10 @@ def test_the_optimum_is_the_best_of_what_keeps_the_bounds():
     assert bound.regret == pytest.approx(bound.optimum - bound.best_value)
     lowest = search("cifar100", method="random_search", budget=30, direction="minimize")
     assert lowest.optimum == pytest.approx(1.0, abs=0.1)
-    assert lowest.regret == pytest.approx(lowest.best_value - lowest.optimum, abs=1e-5)
+    assert lowest.regret == pytest.approx(lowest.best_value - cast(float, lowest.optimum), abs=1e-5)
 
 
-def test_a_search_that_is_not_over_knows_no_optimum():
+def test_a_search_that_is_not_over_knows_no_optimum() -> None:
     seen = []
     result = search(
         method="random_search",
@@ -156,19 +157,21 @@ def test_a_search_that_is_not_over_knows_no_optimum():
     assert result.optimum is not None
 
 
-def test_of_own_values_no_optimum_is_known():
+def test_of_own_values_no_optimum_is_known() -> None:
     result = search(evaluate=worth, method="random_search", budget=5)
     assert (result.optimum, result.regret, result.unit) == (None, None, "")
 
 
-def test_a_saved_result_is_shown_without_its_table(table, tmp_path, monkeypatch):
+def test_a_saved_result_is_shown_without_its_table(
+    table: SearchResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = SearchResult.load(table.save(tmp_path / "search.result"))
     monkeypatch.setattr("optiproxy_nas.benchmarks.benchmark_cache._loaded", None)
     assert repr(loaded) == repr(table)
     assert loaded.regret == table.regret
 
 
-def test_searches_and_trials_read_well():
+def test_searches_and_trials_read_well() -> None:
     opened = Search(budget=10, method="random_search")
     first, second = opened.ask(2)
     opened.tell(first, failed="out of memory")
@@ -179,7 +182,7 @@ def test_searches_and_trials_read_well():
     assert "8 trials open, 1 failed; best value 5" in repr(opened)
 
 
-def test_an_open_search_shows_how_far_it_is():
+def test_an_open_search_shows_how_far_it_is() -> None:
     opened = Search(budget=10, method="random_search")
     empty = opened._repr_html_()
     assert "0 of 10 queries: 0 complete, 0 failed, 0 open" in empty
@@ -196,14 +199,14 @@ def test_an_open_search_shows_how_far_it_is():
 
 
 @pytest.mark.heavy
-def test_a_notebook_has_one_display_that_is_renewed(monkeypatch):
+def test_a_notebook_has_one_display_that_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
 
     class Handle:
-        def update(self, html):
+        def update(self, html: Any) -> None:
             shown.append(html.data)
 
-    def display(html, display_id):
+    def display(html: Any, display_id: Any) -> Any:
         shown.append(html.data)
         return Handle()
 
@@ -219,7 +222,7 @@ def test_a_notebook_has_one_display_that_is_renewed(monkeypatch):
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
-def test_the_line_of_a_display_lies_within_it(values):
+def test_the_line_of_a_display_lies_within_it(values: Any) -> None:
     points = curve_points(np.maximum.accumulate(np.array([np.nan, *values])))
     pairs = [tuple(map(float, point.split(","))) for point in points.split()]
     assert not pairs or len(pairs) == len(values)

@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from rung_problem import OBJECTIVE, RUN, Continuing
 from torch import nn
 
 from optiproxy_nas import RunningTrial, Search, SearchResult, read_journal, search
 from optiproxy_nas.problems.trainer import Batches, Training, fit
-from tests.evaluation.rung_problem import OBJECTIVE, RUN, Continuing
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,9 @@ def promoted(result: SearchResult) -> list[Any]:
     return [trial for trial in result.trials if trial.folder != f"{trial.number:04d}"]
 
 
-def test_continuing_costs_the_difference_and_gives_what_one_training_gives(whole) -> None:
+def test_continuing_costs_the_difference_and_gives_what_one_training_gives(
+    whole: tuple[SearchResult, Continuing],
+) -> None:
     result, problem = whole
     assert len(promoted(result)) > 1
     assert len(problem.trained) == result.archive["cost"].sum()
@@ -51,7 +53,7 @@ def test_a_search_that_does_not_continue_trains_from_nothing() -> None:
 
 
 @pytest.mark.heavy
-def test_in_processes_it_is_the_same_also_what_is_stopped(tmp_path) -> None:
+def test_in_processes_it_is_the_same_also_what_is_stopped(tmp_path: Path) -> None:
     settings = {"executor": "processes"}
     run = RUN | {"stopping": {"rule": "median", "warmup_steps": 2, "least_trials": 1}}
     alone = search(problem=Continuing(), **run)
@@ -66,7 +68,7 @@ def test_in_processes_it_is_the_same_also_what_is_stopped(tmp_path) -> None:
     assert Path(trial.output).parent.name == trial.folder
 
 
-def test_asked_and_told_the_trials_are_the_same(whole) -> None:
+def test_asked_and_told_the_trials_are_the_same(whole: tuple[SearchResult, Continuing]) -> None:
     asked = Search(problem=Continuing(), **RUN)
     answers = {trial.number: trial for trial in whole[0].trials}
     while trials := asked.ask():
@@ -82,7 +84,9 @@ def searched(path: Path, dies_at: tuple[int, int]) -> None:
 
 
 @pytest.mark.heavy
-def test_killed_within_a_promotion_it_goes_on_from_there(whole, tmp_path) -> None:
+def test_killed_within_a_promotion_it_goes_on_from_there(
+    whole: tuple[SearchResult, Continuing], tmp_path: Path
+) -> None:
     trial, path = promoted(whole[0])[-1], tmp_path / "j.jsonl"
     context = multiprocessing.get_context("fork")
     process = context.Process(target=searched, args=(path, (trial.number, 5)))
@@ -98,7 +102,9 @@ def test_killed_within_a_promotion_it_goes_on_from_there(whole, tmp_path) -> Non
     assert rows.loc[trial.number, ["folder", "seed"]].tolist() == [trial.folder, trial.seed]
 
 
-def test_a_promotion_that_failed_goes_on_when_it_is_tried_again(whole) -> None:
+def test_a_promotion_that_failed_goes_on_when_it_is_tried_again(
+    whole: tuple[SearchResult, Continuing],
+) -> None:
     trial = promoted(whole[0])[0]
     problem = Continuing(fails_at=trial.number)
     result = search(problem=problem, failures={"retries": 1}, **RUN)
@@ -107,7 +113,9 @@ def test_a_promotion_that_failed_goes_on_when_it_is_tried_again(whole) -> None:
     assert result.trials[trial.number].value == trial.value
 
 
-def test_what_a_search_starts_warm_from_is_trained_from_nothing(whole) -> None:
+def test_what_a_search_starts_warm_from_is_trained_from_nothing(
+    whole: tuple[SearchResult, Continuing],
+) -> None:
     """Its checkpoints are another search's."""
     low = [trial for trial in whole[0].trials if trial.epochs == 2]
     result = search(problem=Continuing(), initial=low, **RUN)

@@ -100,7 +100,8 @@ def test_a_search_that_was_killed_joins_what_runs(tmp_path: Path, requests: list
     assert values == {0: 0.0, 1: 1.0, 2: 2.0}
     assert second.submitted == [requests[2].key]
     assert second.released == [requests[1].key, requests[2].key]
-    batch.close()
+    started: Any = batch
+    started.close()
 
 
 def test_another_training_in_the_place_of_one_that_runs_is_not_taken_for_it(

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rung_problem import RUN as RUNGS
+from rung_problem import Continuing
 
 from optiproxy_nas import ParameterError, Search, SearchResult, read_journal, search
 from optiproxy_nas.core.stop_line import StopLine
 from optiproxy_nas.evaluation.earlier_trials import median_line
-from tests.evaluation.rung_problem import RUN as RUNGS
-from tests.evaluation.rung_problem import Continuing
 
 STOPPING: dict[str, Any] = {"rule": "median", "warmup_steps": 2, "least_trials": 4}
 RUN: dict[str, Any] = {
@@ -66,7 +66,9 @@ def stopped(result: SearchResult) -> list[Any]:
     return [trial for trial in result.trials if trial.stopped]
 
 
-def test_what_is_stopped_is_in_the_archive_and_is_never_the_answer(whole) -> None:
+def test_what_is_stopped_is_in_the_archive_and_is_never_the_answer(
+    whole: tuple[SearchResult, Continuing],
+) -> None:
     result, problem = whole
     assert 2 < len(stopped(result)) < 10
     assert result.archive["stopped"].tolist() == [trial.stopped for trial in result.trials]
@@ -100,7 +102,7 @@ def test_without_the_rule_there_is_no_such_column() -> None:
     assert "stopped" not in search(problem=Continuing(), **run).archive
 
 
-def test_told_in_turn_the_same_are_stopped(whole) -> None:
+def test_told_in_turn_the_same_are_stopped(whole: tuple[SearchResult, Continuing]) -> None:
     told = Search(problem=Continuing(), **RUN)
     while trials := told.ask():
         for trial in trials:
@@ -121,7 +123,9 @@ def searched(path: Path, dies_at: tuple[int, int]) -> None:
 
 
 @pytest.mark.heavy
-def test_killed_and_saved_it_goes_on_to_the_same(whole, tmp_path) -> None:
+def test_killed_and_saved_it_goes_on_to_the_same(
+    whole: tuple[SearchResult, Continuing], tmp_path: Path
+) -> None:
     path, number = tmp_path / "j.jsonl", stopped(whole[0])[1].number
     process = multiprocessing.get_context("fork").Process(target=searched, args=(path, (number, 3)))
     process.start()
@@ -145,7 +149,7 @@ def test_a_promoted_training_is_not_stopped_before_it_has_gone_on() -> None:
     assert not result.best.stopped
 
 
-def test_trainings_that_report_nothing_are_warned_of_once(caplog) -> None:
+def test_trainings_that_report_nothing_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     result = search(problem=Continuing(silent=True), **RUN)
     assert not stopped(result)
     assert len([it for it in caplog.records if "reported nothing" in it.message]) == 1

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rung_problem import RUN, THREE, Continuing
 
 from optiproxy_nas import ParameterError, SearchResult, search
 from optiproxy_nas.evaluation import trial_folders
 from optiproxy_nas.evaluation.evaluator import Request
 from optiproxy_nas.evaluation.trial_folders import _empty, unneeded_folders
-from tests.evaluation.rung_problem import RUN, THREE, Continuing
 
 SHARE: dict[str, Any] = RUN | {"objective": THREE}
 PLAIN: dict[str, Any] = {"method": "random_search", "budget": 6, "seed": 1}
@@ -30,7 +30,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[SearchResult, Path]:
 
 
 @pytest.mark.heavy
-def test_left_are_those_that_can_be_promoted_and_the_best(kept) -> None:
+def test_left_are_those_that_can_be_promoted_and_the_best(kept: tuple[SearchResult, Path]) -> None:
     result, path = kept
     promotable = result.parameters.objective.promotable(result.archive)
     rows = {trial.order: trial for trial in result.trials}
@@ -42,7 +42,7 @@ def test_left_are_those_that_can_be_promoted_and_the_best(kept) -> None:
     assert result.test["score"] == result.best_value
 
 
-def test_it_changes_nothing_of_the_search(kept, tmp_path) -> None:
+def test_it_changes_nothing_of_the_search(kept: tuple[SearchResult, Path], tmp_path: Path) -> None:
     settings = {"keep": "all"}
     result = search(
         problem=Continuing(), journal=tmp_path / "j.jsonl", evaluation=settings, **SHARE
@@ -56,7 +56,7 @@ def searched(path: Path, dies_at: tuple[int, int]) -> None:
 
 
 @pytest.mark.heavy
-def test_killed_it_finds_what_it_needs(kept, tmp_path) -> None:
+def test_killed_it_finds_what_it_needs(kept: tuple[SearchResult, Path], tmp_path: Path) -> None:
     last = [trial for trial in kept[0].trials if trial.epochs == 6][-1]
     dies_at = (last.number, 5)
     process = multiprocessing.get_context("fork").Process(
@@ -71,7 +71,7 @@ def test_killed_it_finds_what_it_needs(kept, tmp_path) -> None:
     assert left(tmp_path) == left(kept[1])
 
 
-def test_without_rungs_all_is_kept_unless_it_is_asked_for(tmp_path) -> None:
+def test_without_rungs_all_is_kept_unless_it_is_asked_for(tmp_path: Path) -> None:
     for keep, count in ((None, 6), ("promotable", 5)):
         path = tmp_path / str(keep)
         result = search(
@@ -81,7 +81,7 @@ def test_without_rungs_all_is_kept_unless_it_is_asked_for(tmp_path) -> None:
         assert result.best.folder in left(path)
 
 
-def test_so_many_of_the_best_are_kept_as_are_confirmed(tmp_path) -> None:
+def test_so_many_of_the_best_are_kept_as_are_confirmed(tmp_path: Path) -> None:
     run = PLAIN | {"budget": 14, "confirm": {"best": 6, "seeds": 1}}
     result = search(
         problem=Continuing(),
@@ -114,7 +114,7 @@ def test_failed_and_open_trials_keep_what_they_left() -> None:
 
 
 def test_what_cannot_be_removed_is_warned_of_and_the_search_stands(
-    monkeypatch, caplog, tmp_path
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     def refuse(folder: Path) -> None:
         raise PermissionError(13, "Permission denied")
@@ -130,7 +130,7 @@ def test_what_cannot_be_removed_is_warned_of_and_the_search_stands(
     assert len([it for it in caplog.records if "Permission denied" in it.message]) == 1
 
 
-def test_what_a_link_leads_to_is_not_emptied(tmp_path) -> None:
+def test_what_a_link_leads_to_is_not_emptied(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "scores.json").write_text("[]")
@@ -139,7 +139,9 @@ def test_what_a_link_leads_to_is_not_emptied(tmp_path) -> None:
     assert (elsewhere / "scores.json").exists()
 
 
-def test_a_later_confirmation_finds_the_best_and_passes_over_what_was_emptied(tmp_path) -> None:
+def test_a_later_confirmation_finds_the_best_and_passes_over_what_was_emptied(
+    tmp_path: Path,
+) -> None:
     run = PLAIN | {"evaluation": {"keep": "promotable"}, "journal": tmp_path / "j.jsonl"}
     first = search(problem=Continuing(), **run)
     emptied = next(it for it in first.trials if it.folder not in left(tmp_path))

@@ -385,13 +385,15 @@ def test_an_interrupt_keeps_what_has_ended(tmp_path: Path) -> None:
     settings = EvaluationSettings(executor="processes", workers=2)
     evaluator = JobEvaluator(Misbehaves([1, 2]), "Misbehaves", settings, tmp_path)
     with evaluator, pytest.MonkeyPatch.context() as patch:
-        taken, poll = [], evaluator._executor.poll
+        poll = evaluator._executor.poll
+        taken: list[Any] = []
 
         def interrupted(seconds: float | None = None) -> list[Ended]:
             if len(taken) == 2:
                 raise KeyboardInterrupt
             taken.append(poll())
-            return taken[-1]
+            last: list[Ended] = taken[-1]
+            return last
 
         patch.setattr(evaluator._executor, "poll", interrupted)
         outcomes = evaluator.outcomes(
@@ -409,10 +411,12 @@ def test_an_interrupt_keeps_what_has_ended(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_cannot_be_used_ends_the_search_after_the_others(tmp_path: Path) -> None:
-    settings, ended = EvaluationSettings(executor="processes", workers=2), []
+    settings = EvaluationSettings(executor="processes", workers=2)
+    ended: list[Any] = []
     with JobEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator:
-        results = evaluator._executor.poll
-        evaluator._executor.poll = lambda seconds: results() + results()  # both at once
+        executor: Any = evaluator._executor
+        results = executor.poll
+        executor.poll = lambda seconds: results() + results()  # both at once
         asked = requests("looks_around", "draws")
         with pytest.raises(EvaluationError) as caught:
             ended += evaluator.ended(resolve_objective("accuracy"), asked)
@@ -426,12 +430,13 @@ def test_what_ended_with_the_last_outcome_of_a_search_is_in_its_journal(tmp_path
         JobEvaluator(Misbehaves(), "Misbehaves", settings, tmp_path) as evaluator,
         Journal.open(tmp_path / "j.jsonl", header) as journal,
     ):
-        evaluator._executor.submit = lambda job: evaluator._executor._waiting.append(job)
-        evaluator._executor.poll = lambda seconds: [  # both at once
-            Ended(evaluator._executor._waiting.popleft(), 0.5) for _ in range(2)
+        executor: Any = evaluator._executor
+        executor.submit = executor._waiting.append
+        executor.poll = lambda seconds: [  # both at once
+            Ended(executor._waiting.popleft(), 0.5) for _ in range(2)
         ]
         asked = requests("draws", "draws again")
-        outcomes = Journaled(evaluator, journal).outcomes(resolve_objective("accuracy"), asked)
+        outcomes: Any = Journaled(evaluator, journal).outcomes(resolve_objective("accuracy"), asked)
         next(outcomes)
         outcomes.close()
         assert [journal.find(request) is not None for request in asked] == [True, True]

@@ -24,7 +24,8 @@ RUN: dict[str, Any] = {"method": "local_search", "budget": 12, "seed": 3}
 def error_of(architecture: dict[str, Any]) -> float:
     """Return a number that differs for different networks, and is in [0, 100]."""
     depth, width = architecture["depth"], architecture["width"]
-    return 100 / (depth * width) + architecture.get("rate", 0.5) + len(architecture["activation"])
+    rate: float = architecture.get("rate", 0.5)
+    return float(100 / (depth * width) + rate + len(architecture["activation"]))
 
 
 class Trained(Problem):
@@ -35,7 +36,7 @@ class Trained(Problem):
     metrics = ("width",)
 
     def __init__(self) -> None:
-        self.trained: list[dict[str, Any]] = []
+        self.trained: list[dict[str, Any]] = []  # type: ignore[assignment]
         self.tested: list[int] = []
         self.ends_at, self.ending = -1, ""
 
