@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import pandas as pd
 
@@ -80,6 +82,7 @@ def regenerate(
     evidence = gather(project, sections, **options)
     target = project / REPORTING / preview if preview else project
     written: list[Path] = []
+    pages: dict[Path, str] = {}  # titles
     for section, renderer in zip(sections, renderers, strict=True):
         shown = evidence
         if section.rows:
@@ -93,7 +96,11 @@ def regenerate(
             write_atomically(stored_path(target, section), rendered.searches)
             written.append(stored_path(target, section))
         written += _write(project, target, section, rendered, shown, preview)
-        say(f"{section.name}: {written[-1].relative_to(project)}")
+        page = (target / section.page).with_suffix(".html" if preview else ".md")
+        pages[page] = section.title
+        say(f"{section.name}: {page.relative_to(project)}")
+    if preview:
+        written += _write_pages(project, target, pages)
     for section in left_out:
         say(f"{section.name}: left out: {section.options['left_out']}.")
     return written
@@ -177,11 +184,30 @@ def _write(
         write_atomically(path, data)
     page, notice = target / section.page, NOTICES.get(preview or "", "")
     update_page(project / section.page, page, texts_of(section, rendered, evidence), notice)
-    if preview:
-        shown = page.with_suffix(".html")
-        write_atomically(shown, document_page(page.read_text("utf-8"), section.title).encode())
-        return [*files, page, shown]
     return [*files, page]
+
+
+def _write_pages(project: Path, target: Path, pages: Mapping[Path, str]) -> list[Path]:
+    """Write the documents of a preview as pages, by their paths and titles; return the paths.
+
+    A link leads to what the preview has, and where it has nothing to the project's own file.
+    """
+    for page, title in pages.items():
+
+        def address(link: str, page: Path = page) -> str:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or not parts.path:
+                return link
+            path = Path(os.path.normpath(page.parent / unquote(parts.path)))
+            shown = path.with_suffix(".html") if path.suffix == ".md" else path
+            if shown not in pages and (shown != path or not shown.exists()):
+                shown = Path(os.path.normpath(project / os.path.relpath(path, target)))
+            found = Path(os.path.relpath(shown, page.parent)).as_posix()
+            return urlunsplit(("", "", quote(found), "", parts.fragment))
+
+        text = page.with_suffix(".md").read_text("utf-8")
+        write_atomically(page, document_page(text, title, address).encode())
+    return [*pages]
 
 
 def _to_do(sections: Sequence[Section]) -> tuple[list[Section], list[Section]]:

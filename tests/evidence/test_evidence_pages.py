@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "conf" / "base" / "evidence" / "made.yml").write_text(SECTION)
     (tmp_path / "docs").mkdir()
     markers = "".join(f"<!-- {m} -->\n<!-- end {m} -->\n" for m in ("made", "made-differences"))
-    (tmp_path / "docs" / "page.md").write_text(f"# Page\n{markers}")
+    links = "[a](other.md#a-b) [b](#page) [c](page.md#page) [d](https://example.org/x.md)\n"
+    picture = "![e](images/results/made_best_so_far.png)\n"
+    (tmp_path / "docs" / "page.md").write_text(f"# Page\n{markers}{links}{picture}## A *b*\n")
+    (tmp_path / "docs" / "other.md").write_text("# Other\n## A b\n")
     return tmp_path
 
 
@@ -115,7 +119,15 @@ def test_a_smoke_run_never_touches_the_documents(project: Path) -> None:
     page = (folder / "docs" / "page.md").read_text()
     assert page.startswith("> Written by `kedro evidence --smoke`")
     assert page.count("> Written by") == 1
-    assert "<h1>Page</h1>" in (folder / "docs" / "page.html").read_text()
+    text = (folder / "docs" / "page.html").read_text()
+    assert "<h1>Page</h1>" in text
+    assert '<h2 id="a-b">' in text
+    links = re.findall(r'(?:href|src)="(?!data:)([^"]+)"', text)
+    assert {"#page", "https://example.org/x.md", "page.html#page"} <= {*links}
+    assert 'id="page"' in text
+    for link in links:
+        if not link.startswith(("#", "https:")):
+            assert (folder / "docs" / link.partition("#")[0]).exists(), link
     ((sections, _),) = asked
     assert {row.seeds for row in sections[0].rows} == {"0-1"}
 

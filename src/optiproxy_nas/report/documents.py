@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import pairwise
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
@@ -17,14 +18,16 @@ _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)  # markers of evidence
 _HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
 
 
-def document_page(text: str, title: str) -> str:
+def document_page(text: str, title: str, address: Callable[[str], str] = str) -> str:
     """Return a Markdown document as a page; equal documents give equal pages.
 
-    HTML in it is shown as text. Its addresses stay as they are: the page is to lie beside it.
+    HTML in it is shown as text. Its headings have the anchors that GitHub gives them.
 
     Args:
         text: the document.
         title: of the page, where the document has no heading.
+        address: gives the address in the page of a link or picture of the document; by default
+            the same, for a page that lies beside the document.
     """
     text = masked_by_form(_COMMENT.sub("", text))
     heading = _HEADING.search(text)
@@ -32,13 +35,27 @@ def document_page(text: str, title: str) -> str:
         text = text[: heading.start()] + text[heading.end() :]
         title = _parser().renderInline(heading[1])
         title = Markup(re.sub("<[^>]+>", "", title)).unescape()
-    return render("document.html.j2", title=title, body=Markup(_parser().render(text)))
+    parser = _parser()
+    tokens = parser.parse(text)
+    for before, token in pairwise(tokens):
+        if before.type == "heading_open":
+            before.attrSet("id", _anchor(token.content))
+        for child in token.children or ():
+            for name in ("href", "src"):
+                if name in child.attrs:
+                    child.attrSet(name, address(str(child.attrs[name])))
+    body = parser.renderer.render(tokens, parser.options, {})
+    return render("document.html.j2", title=title, anchor=_anchor(title), body=Markup(body))
 
 
 def with_page(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the files of an exported answer, and its model card as a page."""
     page = document_page(files[CARD].decode(), "Model card")
     return {**files, PAGE: page.encode()}
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 @cache
