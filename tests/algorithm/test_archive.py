@@ -75,6 +75,19 @@ def test_extend_makes_a_new_table(
         added(archive, batch, np.array([1.0, 2.0]))
 
 
+@pytest.mark.parametrize(("kind", "is_valid"), [("str", True), ("float64", False)])
+def test_an_objective_may_have_a_column_of_text(
+    space: SearchSpace, archive: Any, monkeypatch: pytest.MonkeyPatch, kind: str, is_valid: bool
+) -> None:
+    monkeypatch.setattr(type(OBJECTIVE), "columns", property(lambda self: {"note": kind}))
+    noted = archive.assign(note="x")
+    if is_valid:
+        assert checked(space, noted) is noted
+    else:
+        with pytest.raises(ArtifactError, match="something else than numbers in note"):
+            checked(space, noted)
+
+
 def edited(archive: Any, row: Any, column: Any, value: Any) -> Any:
     archive = archive.copy()
     archive.loc[row, column] = value
