@@ -134,3 +134,25 @@ def test_a_search_warns_while_it_runs_and_its_archive_is_the_same(
     assert {"stagnation", "spread", "distance", "agreement"} <= set(numbers)
     assert np.isfinite(numbers["spread"]).all()
     assert numbers["collapse_alarm"].iloc[-1] == 1
+
+
+def test_mode_collapse_is_told_with_rungs_too(caplog):
+    """Nothing is fully trained while first looks are made: they count as queries without a best."""
+
+    def evaluate(architecture, epochs):
+        return float(architecture.count("conv_3x3") + epochs)
+
+    with caplog.at_level(logging.WARNING, LOGGER):
+        found = search(
+            evaluate=evaluate,
+            objective={"name": "multi_fidelity", "low_first": 30},
+            preset="low_fidelity",
+            budget=1000,
+            selection={"listed": 0, "samples": 20, "ascent_rounds": 0},
+            gradient={"epochs": 2},
+            alarms={"patience": 5, "kendall_tau": -1.0, "spread": 1.0},
+        )
+    assert [text.split(" at query")[0] for text in caplog.messages] == ["Alarm: mode collapse"]
+    assert found.diagnostics["collapse_alarm"].max() == 1
+    stuck = found.diagnostics["stagnation"] >= 5
+    assert (found.diagnostics["collapse_alarm"] == stuck).all()
