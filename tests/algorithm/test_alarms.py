@@ -136,10 +136,10 @@ def test_a_search_warns_while_it_runs_and_its_archive_is_the_same(
     assert numbers["collapse_alarm"].iloc[-1] == 1
 
 
-def test_mode_collapse_is_told_with_rungs_too(caplog):
+def test_mode_collapse_is_told_with_rungs_too(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is fully trained while first looks are made: they count as queries without a best."""
 
-    def evaluate(architecture, epochs):
+    def evaluate(architecture: str, epochs: int) -> float:
         return float(architecture.count("conv_3x3") + epochs)
 
     with caplog.at_level(logging.WARNING, LOGGER):

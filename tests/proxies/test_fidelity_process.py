@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import check_grad
+from torch import Tensor
 
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.presets import load_preset
-from optiproxy_nas.proxies import fidelity_process as module
 from optiproxy_nas.proxies.fidelity_process import FidelityGaussianProcess, NegativeLogPosterior
-from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy
+from optiproxy_nas.proxies.gaussian_moments import CONSTANT
+from optiproxy_nas.proxies.gaussian_process import JITTER, SHAPE, GaussianProcessProxy
+from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.testing import check_proxy
 
 SETTINGS = ProxySettings(**load_preset("default")["proxy"])
 
 
-def proxy_of(space, heads, kind=FidelityGaussianProcess):
+def proxy_of(space: SearchSpace, heads: int, kind: Any = FidelityGaussianProcess) -> Any:
     return kind(space, SETTINGS, torch.Generator(), heads)
 
 
-def some(space, count, seed=0):
+def some(space: SearchSpace, count: int, seed: int = 0) -> Tensor:
     return space.random(count, torch.Generator().manual_seed(seed))
 
 
-def trials(space, counts, seed=0):
+def trials(space: SearchSpace, counts: tuple[int, ...], seed: int = 0) -> Any:
     """Codes, targets [H, n] and values [n] of trials: the first of a rung are at the next, too."""
     draws = np.random.default_rng(seed)
     codes, rungs = some(space, counts[0]), np.repeat(np.arange(len(counts)), counts)
@@ -40,7 +44,7 @@ def trials(space, counts, seed=0):
     return rows, targets, values, rungs
 
 
-def by_the_textbook(proxy, values, rungs, asked, rung):
+def by_the_textbook(proxy: Any, values: Any, rungs: Any, asked: Tensor, rung: int) -> Any:
     """Mean and deviation of the value at a rung, from the hyper-parameters that the proxy has."""
     blocks, hyper = len(proxy.blocks), proxy.hyper.exp().numpy()
     lengths = np.repeat(hyper[0, :blocks], proxy.blocks)
@@ -50,25 +54,27 @@ def by_the_textbook(proxy, values, rungs, asked, rung):
     )
     sums = np.cumsum(hyper[:, -1])
 
-    def covariance(a, b, at, there):
+    def covariance(a: Any, b: Any, at: Any, there: Any) -> Any:
         distance = np.sqrt(5 * ((a[:, None] - b[None]) ** 2).sum(-1))
-        kernel = (1 + distance + distance**2 / 3) * np.exp(-distance) + module.CONSTANT
+        kernel = (1 + distance + distance**2 / 3) * np.exp(-distance) + CONSTANT
         return kernel * sums[np.minimum(at[:, None], there[None])]
 
     centre, spread = values.mean(), values.std()
     scaled, at = (values - centre) / spread, np.full(len(asked), rung)
     noisy = covariance(left, left, rungs, rungs)
-    noisy += np.diag(hyper[rungs, blocks] + module.JITTER)
+    noisy += np.diag(hyper[rungs, blocks] + JITTER)
     cross = covariance(left, right, rungs, at)
     solved = np.linalg.solve(noisy, cross)
-    rate = module.SHAPE + scaled @ np.linalg.solve(noisy, scaled) / 2
-    shape = module.SHAPE + len(values) / 2
-    variance = ((1 + module.CONSTANT) * sums[rung] - (cross * solved).sum(0)) * rate / (shape - 1)
+    rate = SHAPE + scaled @ np.linalg.solve(noisy, scaled) / 2
+    shape = SHAPE + len(values) / 2
+    variance = ((1 + CONSTANT) * sums[rung] - (cross * solved).sum(0)) * rate / (shape - 1)
     return centre + spread * scaled @ solved, spread * np.sqrt(variance)
 
 
 @pytest.mark.parametrize("counts", [(30, 8), (20, 9, 4)])
-def test_heads_add_up_to_the_posterior_of_each_rung(nb201, counts):
+def test_heads_add_up_to_the_posterior_of_each_rung(
+    nb201: SearchSpace, counts: tuple[int, ...]
+) -> None:
     codes, targets, values, rungs = trials(nb201, counts)
     proxy, asked = proxy_of(nb201, len(counts)), some(nb201, 20, seed=1)
     proxy.fit(codes, targets)
@@ -81,7 +87,7 @@ def test_heads_add_up_to_the_posterior_of_each_rung(nb201, counts):
     torch.testing.assert_close(predictions, listed, atol=1e-4, rtol=1e-4)
 
 
-def test_of_one_rung_it_is_the_plain_process(nb201):
+def test_of_one_rung_it_is_the_plain_process(nb201: SearchSpace) -> None:
     codes, targets, _, _ = trials(nb201, (25,))
     asked, found = nb201.encode(some(nb201, 20, seed=1)), []
     for kind in (GaussianProcessProxy, FidelityGaussianProcess):
@@ -91,7 +97,7 @@ def test_of_one_rung_it_is_the_plain_process(nb201):
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
-def test_the_gradient_of_the_posterior_is_that_of_differences(nb201):
+def test_the_gradient_of_the_posterior_is_that_of_differences(nb201: SearchSpace) -> None:
     draws = np.random.default_rng(0)
     parts = [draws.normal(size=(20, width)) for width in (4, 2, 3)]
     squares = np.stack([((x[:, None] - x[None]) ** 2).mean(-1) for x in parts])
@@ -101,7 +107,7 @@ def test_the_gradient_of_the_posterior_is_that_of_differences(nb201):
         assert check_grad(lambda x: loss(x)[0], lambda x: loss(x)[1], at) < 1e-5
 
 
-def test_full_trainings_tell_what_short_ones_do_not(nb201):
+def test_full_trainings_tell_what_short_ones_do_not(nb201: SearchSpace) -> None:
     """Of equal short values those are predicted best that are like what turned out well."""
     codes, unseen = some(nb201, 60), some(nb201, 200, seed=5)
     targets = torch.full((2, 90), torch.nan)
@@ -115,7 +121,7 @@ def test_full_trainings_tell_what_short_ones_do_not(nb201):
     assert short.std() < correction.std()
 
 
-def test_a_full_training_without_a_short_one_is_left_out(nb201):
+def test_a_full_training_without_a_short_one_is_left_out(nb201: SearchSpace) -> None:
     codes, targets, _, _ = trials(nb201, (20, 5))
     alone = torch.full((2, 1), torch.nan)
     alone[1] = 9.0
@@ -130,7 +136,7 @@ def test_a_full_training_without_a_short_one_is_left_out(nb201):
     assert torch.equal(*found)
 
 
-def test_draws_add_up_to_what_is_predicted(nb201):
+def test_draws_add_up_to_what_is_predicted(nb201: SearchSpace) -> None:
     codes, targets, _, _ = trials(nb201, (20, 6))
     proxy, asked = proxy_of(nb201, 2), nb201.encode(some(nb201, 5, seed=1))
     proxy.fit(codes, targets)
@@ -140,5 +146,5 @@ def test_draws_add_up_to_what_is_predicted(nb201):
     np.testing.assert_allclose(drawn.std(0), predicted.std(0), rtol=0.1)
 
 
-def test_it_keeps_the_contract_of_a_proxy(nb201):
+def test_it_keeps_the_contract_of_a_proxy(nb201: SearchSpace) -> None:
     check_proxy(FidelityGaussianProcess, nb201)
