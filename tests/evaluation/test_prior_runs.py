@@ -56,7 +56,7 @@ def test_a_search_learns_from_a_result_and_says_so(result: Any) -> None:
 
 
 def test_without_earlier_runs_nothing_changes(result: Any) -> None:
-    assert earlier(prior=[]).archive.equals(result.archive)
+    assert earlier(prior=None).archive.equals(result.archive)
     assert "prior" not in result.parameters.model_dump()
     assert "prior_trust" not in result.diagnostics
 
@@ -199,6 +199,19 @@ def test_scores_are_computed_once_without_a_training(result: Any) -> None:
 
 
 @pytest.mark.heavy
+def test_a_run_of_the_dataset_itself_is_named_as_such() -> None:
+    settings: dict[str, Any] = {"initial_samples": 5, "budget": 11}
+    before = search("cifar10", seed=7, **settings)
+    guided: list[Any] = [
+        search(dataset, prior=before, **settings) for dataset in ("cifar10", "cifar100")
+    ]
+    itself, other = (found.parameters.prior[0] for found in guided)
+    assert ", of this dataset, SHA-256 " in itself
+    assert "dataset" not in other
+    assert itself.partition("SHA-256")[2] == other.partition("SHA-256")[2]
+
+
+@pytest.mark.heavy
 def test_sizes_of_cells_are_scores() -> None:
     table = table_of(["parameters", "flops"], get_space("nb201"))
     assert prior_facts(table)[0]["trials"] == 100
@@ -208,6 +221,9 @@ def test_sizes_of_cells_are_scores() -> None:
     ("prior", "error", "text"),
     [
         (iter([]), ParameterError, "names no earlier run"),
+        ([], ParameterError, "names no earlier run"),
+        ((), ParameterError, "names no earlier run"),
+        ("", ParameterError, "has an empty name"),
         ([3], ParameterError, "it takes results of searches"),
         (["missing.csv"], DataError, "prior = missing.csv: there is no such file"),
         ([pd.DataFrame({"architecture": [], "value": []})], ParameterError, "0 complete trials"),

@@ -104,6 +104,9 @@ def test_methods_and_unfinished_runs(with_earlier, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        (";", "names no earlier run"),
+        ("", "names no earlier run"),
+        ([], "names no earlier run"),
         ("r", "cannot learn from itself"),
         ("nobody", "no run or file of this project has this name. There is no MLflow store"),
         ("experiment:nothing", "prior = experiment:nothing: There is no MLflow store"),
@@ -128,6 +131,8 @@ def test_a_sweep_learns_from_what_there_was_before_it(with_earlier):
     assert run_sweep(with_earlier, [block], **options).skipped == 2
     with pytest.raises(ParameterError, match="did you mean 'earlier'"):
         run_sweep(with_earlier, [{**block, "prior": "earlyer"}], **{**options, "name": "t"})
+    with pytest.raises(ParameterError, match="names no earlier run"):
+        run_sweep(with_earlier, [{**block, "prior": ";"}], **{**options, "name": "t"})
 
 
 def test_of_many_runs_of_a_store_the_last_are_read(with_earlier, monkeypatch, caplog):

@@ -37,15 +37,22 @@ _MAY_CHANGE = {"alarms", "budget", "failures", "confirm", "stop_regret"}
 
 
 def _names(value: Any) -> Any:
-    """Return a list of names, which may be one text with semicolons."""
-    value = [value] if isinstance(value, str) else value or []
+    """Return the names, which may be one text with semicolons; None: there are none."""
+    if value is None or value == ():
+        return ()
+    value = [value] if isinstance(value, str) else value
     if not isinstance(value, list | tuple) or not all(isinstance(it, str) for it in value):
         raise ValueError(
             f"{value!r:.200} are no earlier runs: RUN_ID;RUN_ID, experiment:NAME, sweep:NAME, "
             "filter:CONDITION, or files"
         )
     names = (part.strip() for text in value for part in text.split(";"))
-    return tuple(dict.fromkeys(name for name in names if name))
+    if not (found := tuple(dict.fromkeys(name for name in names if name))):
+        raise ValueError(
+            f"{value!r:.200} names no earlier run; leave prior out (null in a file) for a search "
+            "without any"
+        )
+    return found
 
 
 class RunParameters(StrictModel):

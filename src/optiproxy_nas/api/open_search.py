@@ -26,7 +26,7 @@ from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import journal_path
 from optiproxy_nas.evaluation.journal_header import header_of
 from optiproxy_nas.evaluation.journal_replay import repeat_history
-from optiproxy_nas.evaluation.prior_sources import are_given, read_sources
+from optiproxy_nas.evaluation.prior_sources import dataset_of, read_sources
 from optiproxy_nas.evaluation.prior_table import fitted_prior, prior_lines, prior_table
 from optiproxy_nas.methods import METHODS, resolve_method
 from optiproxy_nas.objectives import name_of
@@ -122,7 +122,7 @@ class Search(AskTell):
                 "preset": preset,
                 "seed": seed,
                 "budget": budget,
-                **({"prior": "earlier runs"} if are_given(prior) else {}),
+                **({} if prior is None else {"prior": "earlier runs"}),
                 **overrides,
             },
             also=self._argument_names(),
@@ -153,7 +153,7 @@ class Search(AskTell):
         self.kept_back = self.parameters.kept_back
         if self.problem is not None:
             self.target_name = self.problem.target.name
-        if are_given(prior):
+        if prior is not None:
             self._take_prior(prior)
         if initial is not None:
             apply_initial(self, self.record_parameters, initial, self.target)
@@ -170,7 +170,8 @@ class Search(AskTell):
         parameters = self.parameters
         assert isinstance(parameters, SearchParameters)  # other methods refuse it
         runs = read_sources(prior, self.space, parameters.seed)
-        table = prior_table(runs, self.space, self.objective, self.target)
+        searched = dataset_of(self.record_parameters.model_dump(mode="json"))
+        table = prior_table(runs, self.space, self.objective, self.target, searched)
         targets = parameters.fit.targets
         self.method.take_prior(fitted_prior(self.space, table, self.objective, targets))
         named = {"prior": prior_lines(table)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from optiproxy_nas.algorithm.search_parameters import OWN_EVALUATION
 from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.core.registry import Registry
@@ -47,6 +49,7 @@ class EarlierRun:
         target: the metric that its value is; "": not said.
         space: its search space, for messages.
         choices: the names of its choices, of a declared space.
+        dataset: what :func:`dataset_of` returns.
         finished: whether it came to its end.
         kind: ``run``, or ``score``.
     """
@@ -57,13 +60,9 @@ class EarlierRun:
     target: str = ""
     space: str = ""
     choices: frozenset[str] = frozenset()
+    dataset: str = ""
     finished: bool = True
     kind: str = RUN
-
-
-def are_given(prior: Any) -> bool:
-    """Return whether ``prior=`` names any earlier run."""
-    return prior is not None and not (isinstance(prior, Sequence) and not prior)
 
 
 def read_sources(prior: Any, space: SearchSpace, seed: int) -> list[EarlierRun]:
@@ -96,6 +95,8 @@ def _read(source: Any, place: int, space: SearchSpace, seed: int) -> EarlierRun:
     """Return one earlier run; ``place`` numbers those that have no name."""
     if isinstance(source, EarlierRun):
         return source
+    if isinstance(source, str) and not source.strip():
+        raise ParameterError(f"prior has an empty name, {source!r}. Leave it out.")
     if isinstance(source, str) and is_score(source):
         return named_score(source, space, seed)
     if isinstance(source, str | Path):
@@ -152,13 +153,21 @@ def of_finished(run: FinishedRun) -> EarlierRun:
 
 
 def facts_of_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return direction and space that the parameters of a run say."""
+    """Return direction, space and dataset that the parameters of a run say."""
     space = parameters.get("space")
     choices = space.get("choices", {}) if isinstance(space, Mapping) else {}
     name = space.get("name", "declared") if isinstance(space, Mapping) else space
     direction = (parameters.get("objective") or {}).get("direction", "maximize")
     facts = {"space": str(name or ""), "choices": frozenset(choices)}
+    facts["dataset"] = dataset_of(parameters)
     return {**facts, "direction": direction if parameters else ""}
+
+
+def dataset_of(parameters: Mapping[str, Any]) -> str:
+    """Return what two runs have in common whose data are the same; "": that is not said."""
+    names = [parameters.get(name) for name in ("problem", "dataset")]
+    given = [name for name in names if name is not None and name != OWN_EVALUATION]
+    return json.dumps(given, sort_keys=True, default=str) if given else ""
 
 
 def _label(parameters: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 One row a trial, with columns ``run`` (from 0), ``name``, ``kind`` (``run``, or ``score`` of a
 zero-cost function), ``code_0`` ... (-1: unknown), ``value`` (in the direction of this search),
-metrics of its objective, and ``error`` (of a failed trial, which has no value).
+metrics of its objective, ``error`` (of a failed trial, which has no value), and ``same_dataset``:
+whether the run was on the dataset that is searched.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ MOST = 10  # runs that guide a search: more would cost more time than the search
 
 
 def prior_table(
-    runs: Sequence[EarlierRun], space: SearchSpace, objective: Objective, target: str
+    runs: Sequence[EarlierRun],
+    space: SearchSpace,
+    objective: Objective,
+    target: str,
+    dataset: str = "",
 ) -> pd.DataFrame:
     """Return the prior's trials: those of at most ``MOST`` runs, each run once.
 
@@ -44,6 +49,7 @@ def prior_table(
         space: of the search.
         objective: of the search.
         target: the metric that is searched for, with its unit; ``value``: not said.
+        dataset: of the search, as of :func:`~.prior_sources.dataset_of`.
 
     Raises:
         ParameterError: there is none, or one is of another space, or has fewer than two complete
@@ -66,7 +72,7 @@ def prior_table(
         if not run.finished:
             complete = int(table["value"].notna().sum())
             _log.warning("prior = %s: not finished; its %d trials count.", run.name, complete)
-        tables[digest] = table
+        tables[digest] = table.assign(same_dataset=bool(dataset) and run.dataset == dataset)
     kept = list(tables.values())[-MOST:]
     if len(tables) > len(kept):
         _log.warning(
@@ -96,7 +102,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def prior_facts(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return name, kind, complete and failed trials and SHA-256 of each run of the table."""
+    """Return name, kind, trials, whether its dataset is the search's, and SHA-256 of each run."""
     return [
         {
             "name": str(rows["name"].iloc[0]),
@@ -104,9 +110,16 @@ def prior_facts(table: pd.DataFrame) -> list[dict[str, Any]]:
             "trials": int(rows["value"].notna().sum()),
             "failed": int(rows["value"].isna().sum()),
             "sha256": trials_digest(rows),
+            **_data_facts(rows),
         }
         for _, rows in table.groupby("run", sort=True)
     ]
+
+
+def _data_facts(rows: pd.DataFrame) -> dict[str, bool]:
+    """Return {"same_dataset": True} of a run on the dataset that is searched, else nothing."""
+    is_same = "same_dataset" in rows and bool(rows["same_dataset"].iloc[0])  # older tables: no
+    return {"same_dataset": True} if is_same else {}
 
 
 def prior_lines(table: pd.DataFrame) -> tuple[str, ...]:
@@ -114,6 +127,7 @@ def prior_lines(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(
         f"{it['name']} ({it['trials']} {'scores' if it['kind'] == SCORE else 'trials'}"
         + (f", {it['failed']} failed" if it["failed"] else "")
+        + (", of this dataset" if it.get("same_dataset") else "")
         + f", SHA-256 {it['sha256'][:12]})"
         for it in prior_facts(table)
     )
@@ -125,8 +139,8 @@ def digests_of_lines(lines: Iterable[str]) -> list[str]:
 
 
 def trials_digest(rows: pd.DataFrame) -> str:
-    """Return the SHA-256 of a run's rows, but for their number and name."""
-    columns = sorted(str(name) for name in rows if name not in ("run", "name"))
+    """Return the SHA-256 of a run's rows, but for what depends on the search."""
+    columns = sorted(str(name) for name in rows if name not in ("run", "name", "same_dataset"))
     text = rows[columns].to_csv(index=False, float_format="%.17g", lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -239,7 +239,7 @@ class Method(ABC):
                 f"of {values.get('method')!r}. Leave it out, or stop by target or patience.",
                 name="stop_regret",
             )
-        if given.pop("prior", None):
+        if given.pop("prior", None) not in (None, ()):
             raise ParameterError(
                 f"prior is of method 'optiproxy', not of {values.get('method')!r}. Leave it out; "
                 "initial=... lets a method start from trials of the same task.",

@@ -25,6 +25,7 @@ from optiproxy_nas.core.errors import OptiProxyError, ParameterError, project_er
 from optiproxy_nas.evaluation.finished_run import FinishedRun, FoundRuns
 from optiproxy_nas.evaluation.prior_sources import (
     EarlierRun,
+    dataset_of,
     facts_of_parameters,
     is_score,
     named_score,
@@ -157,7 +158,9 @@ def earlier_trials(
     runs = []
     for name in parameters.prior:
         runs += _named(project, name, run_id, parameters)
-    return prior_table(runs, get_space(parameters.space), parameters.objective, target)
+    dataset = dataset_of(parameters.model_dump(mode="json"))
+    space = get_space(parameters.space)
+    return prior_table(runs, space, parameters.objective, target, dataset)
 
 
 def with_run_ids(project: Path, names: Sequence[str]) -> list[str]:

@@ -49,7 +49,8 @@ def earlier_runs(runs: Any) -> str:
         failed = f", {run['failed']} failed" if run["failed"] else ""
         trust = f", trust {run['trust']:.2f}" if present(run["trust"]) else ""
         kind = "scores" if run["kind"] == "score" else "trials"
-        shown.append(f"{run['name']} ({run['trials']} {kind}{failed}{trust})")
+        data = ", of this dataset" if run.get("same_dataset") else ""
+        shown.append(f"{run['name']} ({run['trials']} {kind}{failed}{data}{trust})")
     return ", ".join(shown)
 
 
