@@ -115,6 +115,18 @@ def test_a_broken_plug_in_does_not_break_the_others(install: Any) -> None:
     assert caught.value.data["path"] == "broken_module:x"
 
 
+def test_a_module_and_a_file_are_answered_with_what_to_write(install: Any) -> None:
+    install("mine", "my_tools", "saw = 3\n")
+    with pytest.raises(UnknownNameError) as caught:
+        tools().load("my_tools")
+    assert caught.value.data["suggestion"] == "my_tools:CLASS"
+    for file in ("src/my_tools.py:saw", "/home/me/src/my_tools.py:saw", "my_tools.py:saw"):
+        with pytest.raises(ParameterError) as refused:
+            tools().load(file)
+        assert refused.value.data["suggestion"] == "my_tools:saw"
+        assert tools().load(refused.value.data["suggestion"]) == 3
+
+
 def test_a_plug_in_that_ends_the_process_is_told(install: Any) -> None:
     install("quitters", "quitter", "raise SystemExit(3)\n", quit="quitter:x")
     with pytest.raises(ParameterError):

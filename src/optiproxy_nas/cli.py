@@ -32,7 +32,7 @@ from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.evaluation.interrupts import end_as_interrupted
 from optiproxy_nas.pipelines.project_pipeline import are_of_user, refuse_sums
 from optiproxy_nas.pipelines.repetition import pipeline_of_run, repeat
-from optiproxy_nas.pipelines.retraining import retrain_text, retrain_trials
+from optiproxy_nas.pipelines.retraining import check_trained, retrain_text, retrain_trials
 from optiproxy_nas.pipelines.run_parameters import (
     evaluation_again,
     given_again,
@@ -148,6 +148,8 @@ def audit(metadata: ProjectMetadata, /, run_id: str, retrain: int | None, **give
         if is_crate:
             result = audit_crate(Path(run_id).absolute(), project, repeat, **given)
         else:
+            if retrain is not None:
+                check_trained(project, run_id)
             result = audit_run(project, run_id, repeat)
         click.echo(printable(result.text()))
         if retrain is not None:

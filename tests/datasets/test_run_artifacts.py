@@ -66,16 +66,20 @@ def reporting(tmp_path: Path) -> Path:
 
 def test_the_latest_searches_that_hold_their_proxies_are_offered(reporting: Path) -> None:
     assert diagnosable(reporting) == list("zyxwvu")
-    with pytest.raises(ResumeError, match=r"The latest finished searches: y, x, w, v, u\.$"):
+    with pytest.raises(
+        ResumeError, match=r"The latest finished searches: u, v, w, x, y, and 1 older\.$"
+    ):
         raise_own(RunArtifacts("absent", str(reporting)))
 
 
-def test_the_latest_runs_come_last_in_the_list_of_an_unknown_one(reporting: Path) -> None:
+def test_the_latest_runs_come_first_in_the_list_of_an_unknown_one(reporting: Path) -> None:
     for age, name in enumerate(("lean", "z", "half", "x", "v", "u")):
         path = reporting / name / "manifest.json"
         os.utime(path, (2e9 - age, 2e9 - age))
-    with pytest.raises(ResumeError, match=r"Runs there: v, x, half, z, lean\.$"):
+    with pytest.raises(ResumeError, match=r": lean, z, half, x, v, and \d+ older\.$") as caught:
         read_manifest(reporting, "absent")
+    runs = caught.value.data["runs"]
+    assert runs[-6:] == ["u", "v", "x", "half", "z", "lean"]
 
 
 def test_a_run_on_several_fidelities_is_refused_and_not_offered(tmp_path: Path) -> None:

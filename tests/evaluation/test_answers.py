@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optiproxy_nas import Search, batched, search
-from optiproxy_nas.core.errors import EvaluationError, ParameterError
+from optiproxy_nas.core.errors import EvaluationError, FailedTrialsError, ParameterError
 from optiproxy_nas.evaluation.answers import read_answer, read_answers
 from optiproxy_nas.objectives import resolve_objective
 
@@ -201,3 +201,13 @@ def test_a_message_has_the_reason_before_an_architecture_that_is_cut() -> None:
         reason, _, rest = caught.value.message.partition("xxx")
         assert "must give" in reason
         assert len(rest) < 130
+
+
+def test_an_evaluation_without_return_is_told_from_nan_and_warned_of_at_once(caplog: Any) -> None:
+    with caplog.at_level("WARNING"), pytest.raises(FailedTrialsError) as caught:
+        search(evaluate=lambda _: None, budget=20, failures={"in_a_row": 3})
+    assert "None" in caught.value.data["error"]
+    assert sum("None" in record.message for record in caplog.records) == 1
+    with pytest.raises(FailedTrialsError) as caught:
+        search(evaluate=lambda _: float("nan"), budget=20, failures={"in_a_row": 3})
+    assert "nan" in caught.value.data["error"]

@@ -481,3 +481,19 @@ def test_without_a_complete_trial_there_is_no_answer() -> None:
     assert "complete" in repr(nothing) + str(nothing)
     with pytest.raises(DataError, match="no answer"):
         nothing.best  # noqa: B018
+
+
+@pytest.mark.parametrize(("name", "content"), [("seen.png", b"\x89PNG"), ("seen.csv", b"")])
+def test_a_file_of_another_kind_and_an_empty_table_are_refused(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    starts: list[dict[str, Any]] = [{"initial": path}, {"prior": path}]
+    for start in starts:
+        with pytest.raises(DataError) as caught:
+            search(evaluate=worth, budget=20, **start)
+        assert not isinstance(caught.value.__cause__, zipfile.BadZipFile | KeyError)
+        assert ".csv" in caught.value.message
+    with pytest.raises(DataError):
+        SearchResult.load(path)

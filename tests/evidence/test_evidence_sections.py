@@ -81,13 +81,12 @@ def test_a_file_that_is_no_section_is_named(
                 "rows, entry 2: Parameter 'label' is missing.",
                 "rows, entry 2: Unknown parameter 'lable'. Did you mean 'label'? Allowed here: "
                 "blocks, extend, group, label, seeds.",
-                "Parameter 'order' = 'one': Input should be a valid integer, unable to parse "
-                "string as an integer.",
+                "Parameter 'order' = 'one': it must be a whole number.",
             ],
         ),
         (
             "title: T\norder: 1\nrender: comparison\npage: p.md\nrows: 5\n",
-            ["Parameter 'rows' = 5: Input should be a valid tuple."],
+            ["Parameter 'rows' = 5: it must be a list."],
         ),
         ("title: [T\norder: 1\n", ["Line 2, column 6 is not YAML"]),
         ("", ["It holds no fields; write 'title"]),

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from kedro_runs import TINY, Killed, artifact, command, die_at, run, sign, tree
 
+from optiproxy_nas import cli
 from optiproxy_nas.benchmarks.table_digests import SHIPPED
 from optiproxy_nas.benchmarks.tidy_table import table_digest
 from optiproxy_nas.runs import audit as audits
@@ -246,6 +247,15 @@ def test_an_unfinished_run_is_refused(quick, monkeypatch):
     assert result.exit_code == 1
     assert "Run 'r' is running, not finished" in result.output
     assert tree(quick) == before
+
+
+def test_a_run_of_which_nothing_was_trained_is_not_audited_before_retrain_is_refused(
+    finished, monkeypatch
+):
+    monkeypatch.setattr(cli, "audit_run", lambda *_: pytest.fail("the search was repeated"))
+    result = command(finished, "audit", "reference", "--retrain", "3")
+    assert result.exit_code == 1
+    assert "nothing was trained" in result.output
 
 
 def test_an_unknown_run_is_refused(finished):

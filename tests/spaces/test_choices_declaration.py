@@ -219,7 +219,7 @@ NEVER = {
         (lambda: Space(NEVER), "'c' can never exist"),
         (lambda: Space.from_declaration({"choices": CIRCLE}), "'a' depends on 'b' depends on 'a'"),
         (lambda: Space.from_declaration({"choice": {}}), "Did you mean 'choices'"),
-        (lambda: Space.from_declaration({}), "needs choices"),
+        (lambda: Space.from_declaration({}), "There are no choices"),
         (lambda: get_space({"choices": {True: [1, 2]}}), "quote on, off, yes, no"),
     ],
 )

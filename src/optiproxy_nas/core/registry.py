@@ -18,10 +18,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import PureWindowsPath
 from types import ModuleType
 from typing import Any
 
-from optiproxy_nas.core.errors import OptiProxyError, ParameterError, unknown_name
+from optiproxy_nas.core.errors import OptiProxyError, ParameterError, UnknownNameError, unknown_name
 from optiproxy_nas.core.random_streams import isolated
 
 
@@ -85,7 +87,7 @@ class Registry(Mapping[str, str]):
 
         Raises:
             UnknownNameError: with the list and the nearest name.
-            ParameterError: it is no text.
+            ParameterError: it is no text, or the path of a file.
         """
         if not isinstance(name, str):
             raise ParameterError(
@@ -93,7 +95,28 @@ class Registry(Mapping[str, str]):
                 f"{', '.join(self)}, or as 'package.module:Name'.",
                 kind=self.kind,
             )
-        if name not in self and ":" not in name:
+        if name in self:
+            return name
+        module, _, attribute = name.partition(":")
+        if "/" in module or "\\" in module or module.endswith(".py"):
+            suggestion = f"{_module_of(module)}:{attribute or 'CLASS'}"
+            raise ParameterError(
+                f"The {self.kind} {name!r} is given by a file; write {suggestion!r}: the module, "
+                "as it is imported, and the name in it.",
+                kind=self.kind,
+                name=name,
+                suggestion=suggestion,
+            )
+        if not attribute and _is_module(name):
+            raise UnknownNameError(
+                f"Unknown {self.kind} {name!r}. There is a module of that name: write "
+                f"'{name}:CLASS', with the name in it.",
+                kind=self.kind,
+                name=name,
+                allowed=sorted(self),
+                suggestion=f"{name}:CLASS",
+            )
+        if ":" not in name:
             raise unknown_name(self.kind, name, self, ", or yours as 'package.module:Name'")
         return name
 
@@ -161,6 +184,25 @@ class Registry(Mapping[str, str]):
                     raise
                 warnings.warn(error.message, stacklevel=2)
         return members
+
+
+def _module_of(file: str) -> str:
+    """Return the dotted name of a module from the path of its file, of which ``src`` is no part."""
+    path = PureWindowsPath(file)  # it splits at both kinds of slash
+    parts = [*path.parts[:-1], path.name.removesuffix(".py")]
+    if "src" in parts:
+        parts = parts[parts.index("src") + 1 :]
+    return ".".join(parts if not path.anchor and ".." not in parts else parts[-1:])
+
+
+def _is_module(name: str) -> bool:
+    """Return whether a module of that name could be imported, other than Python's."""
+    if not name.isidentifier() or name in sys.stdlib_module_names:
+        return False
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # ``__main__`` has none
+        return False
 
 
 def _path(point: EntryPoint) -> str:

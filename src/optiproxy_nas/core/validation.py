@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import flatten
@@ -23,6 +24,25 @@ _SYNONYMS = {  # what other libraries call a parameter
     ),
     "random_state": "seed",
     "search_space": "space",
+}
+_RULES = {  # pydantic's type of an error -> what it broke, with the names of its ``ctx``
+    "greater_than_equal": "it must be at least {ge}",
+    "greater_than": "it must be more than {gt}",
+    "less_than_equal": "it must be at most {le}",
+    "less_than": "it must be less than {lt}",
+    "multiple_of": "it must be a multiple of {multiple_of}",
+    "finite_number": "it must be a finite number",
+    "too_short": "it must have at least {min_length} entries, and has {actual_length}",
+    "too_long": "it must have at most {max_length} entries, and has {actual_length}",
+    "string_too_short": "it must have at least {min_length} letters",
+    "string_too_long": "it must have at most {max_length} letters",
+    "literal_error": "it must be {expected}",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "it must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "it must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "it must be true or false"),
+    **dict.fromkeys(("list_type", "tuple_type"), "it must be a list"),
+    **dict.fromkeys(("dict_type", "mapping_type"), "it must be a mapping"),
+    "string_type": "it must be text",
 }
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -195,6 +215,16 @@ def _suggestion(name: str, allowed: list[str], dotted: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
+def _rule(detail: ErrorDetails) -> str:
+    """Return which rule a value broke, in pydantic's words where there are none of ours."""
+    rule = _RULES.get(detail["type"])
+    facts = {
+        name: f"{value:g}" if isinstance(value, float) else value
+        for name, value in detail.get("ctx", {}).items()
+    }
+    return detail["msg"] if rule is None else rule.format(**facts)
+
+
 def _problems(
     model: type[BaseModel],
     error: ValidationError,
@@ -218,7 +248,7 @@ def _problems(
             message = f"Parameter {where!r} = {detail['input']!r:.200}: it has parts: {parts}."
         else:
             raised = detail.get("ctx", {}).get("error")  # by a validator of ours
-            text = str(raised) if isinstance(raised, Exception) else detail["msg"]
+            text = str(raised) if isinstance(raised, Exception) else _rule(detail)
             at = f"Parameter {where!r} = {detail['input']!r}: " if where else ""
             message = f"{at}{text}."
         names = tuple(sorted({*allowed}))

@@ -16,6 +16,8 @@ from optiproxy_nas.execution.jobs import reason_of
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.problems import VALUE, Problem
 
+RETURNED_NONE = "evaluate returned None (is its return statement missing?)"  # an error of a trial
+
 
 class Outcome(NamedTuple):
     """What the evaluation of one trial gave."""
@@ -52,11 +54,13 @@ def read_answer(
             with what was given in ``data["answer"]``. A journal gets no line of that attempt, so
             that it is trained again by code that was mended.
     """
+    if answer is None:
+        return Outcome({}, RETURNED_NONE)
     if isinstance(answer, pd.Series):
         answer = answer.to_dict()
     needed = (target, *objective.metrics)
     metrics = answer if isinstance(answer, Mapping) else {target: answer}
-    if answer is not None and (missing := [name for name in needed if name not in metrics]):
+    if missing := [name for name in needed if name not in metrics]:
         raise EvaluationError(
             f"The evaluation must give a mapping with {', '.join(needed)}, a number each; it gave "
             f"{_short(answer)}, without {', '.join(missing)}, for {shortened(architecture)}.",
@@ -81,6 +85,8 @@ def read_metrics(problem: Problem, objective: Objective, answer: Any, architectu
         EvaluationError: it lacks the target or a bounded metric, is no number, is of another
             architecture, or calls a metric ``value`` that is not the target.
     """
+    if answer is None:
+        return Outcome({}, RETURNED_NONE)
     target, name = problem.target.name, type(problem).__name__
     metrics = dict(answer) if isinstance(answer, Mapping) else {target: answer}
     _check_architecture(metrics.pop("architecture", None), architecture, name)

@@ -158,6 +158,8 @@ def read_trials(path: Path, trusted: Collection[str] = ()) -> SearchRecord | pd.
             ) from None
     try:
         refuse_endless(path)
+        if path.is_file() and not path.stat().st_size:
+            raise ValueError("it is empty, and has neither a heading nor a trial")
         table: pd.DataFrame = READERS[suffix](path)
     except Exception as error:  # a damaged table can raise almost anything
         raise DataError(f"{str(path)!r} cannot be read as {path.suffix}: {error}") from error

@@ -139,6 +139,14 @@ def read_record(path: Path, trusted: bool | Collection[str] = False) -> dict[str
     """
     try:
         refuse_endless(path)
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise DataError(
+                f"{str(path)!r} is not the saved result of a search, as result.save(path) writes "
+                f"it, or is {'damaged' if path.stat().st_size else 'empty'}. Trials for initial "
+                "and prior are read from such a result, from a journal, and from tables that end "
+                "in .csv, .json or .parquet.",
+                path=str(path),
+            )
         with zipfile.ZipFile(path) as archive:
             _refuse_compressed(archive)
             facts = json.loads(archive.read("record.json"))

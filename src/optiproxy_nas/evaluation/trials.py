@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -27,6 +28,7 @@ class Asked(NamedTuple):
 
 
 Event = int | Asked  # of a search: the number of a trial that was over; or the method was asked
+_log = logging.getLogger(__name__)
 FEW_TRIALS = 20  # before as many are over, their share of failures says little
 
 
@@ -106,7 +108,7 @@ def trial_seed(seed: int, number: int) -> int:
 def check_failures(
     settings: FailureSettings, failed: Sequence[bool], error: str, has_journal: bool = False
 ) -> None:
-    """End a search in which too many trials failed.
+    """End a search in which too many trials failed; of a first one that failed, warn at once.
 
     Args:
         settings: how many are too many.
@@ -119,6 +121,8 @@ def check_failures(
     """
     if not failed or not failed[-1]:
         return
+    if len(failed) == 1:
+        _log.warning("The first trial failed: %s.", error.rstrip("."))
     flags = np.asarray(failed)
     row = len(flags) - (int(np.flatnonzero(~flags)[-1]) + 1 if not flags.all() else 0)
     total, count = int(flags.sum()), len(flags)

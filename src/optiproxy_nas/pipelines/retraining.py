@@ -21,6 +21,22 @@ from optiproxy_nas.runs.manifest import read_manifest, reporting_folder
 from optiproxy_nas.runs.user_stamp import PLACES, is_of_this_user
 
 
+def check_trained(project: Path, run_id: str) -> None:
+    """Refuse a run of which no trial was trained, before anything long is done.
+
+    Raises:
+        ParameterError: a benchmark answered the run.
+        ResumeError: there is no such run.
+    """
+    manifest = read_manifest(reporting_folder(project), run_id)
+    if parameters_of(manifest["parameters"]).problem is None:
+        raise ParameterError(
+            f"Run {run_id!r} was answered by a benchmark: nothing was trained. Leave "
+            "--retrain out.",
+            run_id=run_id,
+        )
+
+
 def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
     """Train complete trials of a run again, with their seeds, in folders that are not kept.
 
@@ -37,15 +53,12 @@ def retrain_trials(project: Path, run_id: str, count: int = 0) -> pd.DataFrame:
         the problem has a latency, that of then and of now, and the precision that was reached then.
 
     Raises:
-        ParameterError: a benchmark answered the run.
+        ParameterError: as of :func:`check_trained`.
         OptiProxyError: its data, journal or problem cannot be used.
     """
+    check_trained(project, run_id)
     manifest = read_manifest(reporting_folder(project), run_id)
     parameters = parameters_of(manifest["parameters"])
-    if parameters.problem is None:
-        raise ParameterError(
-            f"Run {run_id!r} was answered by a benchmark: nothing was trained. Leave --retrain out."
-        )
     problem = resolve_problem(parameters.problem)
     target = metric_column(problem.target.name)
     trials = _chosen(read_journal(project / manifest["artifacts"]["journal"]["path"]), count)

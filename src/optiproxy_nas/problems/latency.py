@@ -109,7 +109,7 @@ def with_latency(
     """
     settings = problem.latency
     metrics = dict(answer) if isinstance(answer, Mapping) else {problem.target.name: answer}
-    if settings is None or set(settings.metrics[:2]) <= set(metrics):
+    if settings is None or answer is None or set(settings.metrics[:2]) <= set(metrics):
         return answer
     model = checked_build(problem, architecture)
     with only_measurement():

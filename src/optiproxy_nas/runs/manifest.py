@@ -91,9 +91,11 @@ def read_manifest(
     path = manifest_path(reporting, run_id)
     if not path.exists():
         found = sorted(reporting.glob("*/manifest.json"), key=lambda p: (p.stat().st_mtime, p))
-        recent = ", ".join(p.parent.name for p in found[-5:]) or "none"
+        runs = [path.parent.name for path in found]
         raise ResumeError(
-            f"There is no run {run_id!r} under {reporting}. Runs there: {recent}.", run_id=run_id
+            f"There is no run {run_id!r} under {reporting}. Runs there: {newest(runs) or 'none'}.",
+            run_id=run_id,
+            runs=runs,
         )
     manifest = load_manifest(path, given)
     if manifest["run_id"] != run_id:
@@ -103,6 +105,12 @@ def read_manifest(
             run_id=run_id,
         )
     return manifest
+
+
+def newest(runs: Sequence[str], shown: int = 5) -> str:
+    """Return the names of runs, oldest first, as text: the newest first, then how many more."""
+    more = f", and {len(runs) - shown} older" if len(runs) > shown else ""
+    return ", ".join(runs[: -shown - 1 : -1]) + more
 
 
 def load_manifest(path: Path, given: Mapping[str, Any] = MappingProxyType({})) -> Manifest:

@@ -32,10 +32,10 @@ from optiproxy_nas.runs.manifest import (
     Manifest,
     artifacts_by_step,
     manifest_path,
+    newest,
     read_manifest,
 )
 
-SHOWN = 5  # runs that an error names
 logger = logging.getLogger(__name__)
 _ALWAYS = ("dataset", "source", "preset", "seed", "budget")  # of a search, for a message
 
@@ -88,7 +88,7 @@ class RunArtifacts(ReadOnlyDataset[SearchHistory]):
         if self._run_id is None:
             raise ParameterError("Which run? Give --params=run=RUN_ID.", name="run")
         if not manifest_path(self._reporting, self._run_id).exists():
-            latest = ", ".join(diagnosable(self._reporting)[-SHOWN:])
+            latest = newest(diagnosable(self._reporting))
             raise ResumeError(
                 f"There is no run {self._run_id!r} under {self._reporting}. The latest finished "
                 f"searches: {latest or 'none; make one by kedro run --pipeline=nb201_search'}.",

@@ -35,9 +35,7 @@ def read_space(declaration: Mapping[str, Any]) -> dict[str, Any]:
         ParameterError: unknown keys, no choices, conditions in a circle, or as ``Choice``.
     """
     allowed = ("choices", "constraint", "name")
-    if declaration and all(
-        key not in allowed and _looks_like_choice(value) for key, value in declaration.items()
-    ):
+    if all(key not in allowed and _looks_like_choice(value) for key, value in declaration.items()):
         declaration = {"choices": declaration}
     if "choices" in declaration or not any(map(_looks_like_choice, declaration.values())):
         for key in declaration:
@@ -45,8 +43,9 @@ def read_space(declaration: Mapping[str, Any]) -> dict[str, Any]:
                 raise unknown_name("part", key, allowed, where="of a declared space")
     if "choices" not in declaration:
         raise ParameterError(
-            "A declared space needs choices: {choices: {name: [options], ...}}, and may have a "
-            "constraint and a name. Choices with these names are given as Space({...}).",
+            "A declared space needs choices: {name: [options], ...}, or, with a constraint or a "
+            "name beside them, {choices: {name: [options], ...}, constraint: ..., name: ...}. "
+            "Choices that are called so themselves are given as Space({...}).",
             allowed=list(allowed),
         )
     return {**declaration, "choices": in_order(read_choices(declaration["choices"]))}
@@ -67,7 +66,9 @@ def read_choices(choices: Any) -> dict[str, Choice]:
             choices=choices,
         )
     if not choices:
-        raise ParameterError(f"There are no choices. {_FORMS}", choices={})
+        raise ParameterError(
+            f"There are no choices: {{'depth': [1, 2, 3]}} is one. {_FORMS}", choices={}
+        )
     return {_checked_name(name): _named(name, choice) for name, choice in choices.items()}
 
 
