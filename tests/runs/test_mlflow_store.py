@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable
@@ -100,3 +101,11 @@ def test_a_half_made_store_is_to_be_moved_away(tmp_path: Path) -> None:
     assert move in failure_of(tmp_path / "late.db", experiments, runs)
     with_runs = failure_of(tmp_path / "used.db", experiments, runs, "INSERT INTO runs VALUES (1)")
     assert move not in with_runs
+
+
+def test_of_a_folder_that_cannot_be_written_to_another_store_is_not_advised(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with pytest.raises(TrackingError) as caught, store_errors(uri, "read", "and try again."):
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / ".mlflow.lock"))
+    assert "MLFLOW_TRACKING_URI" not in caught.value.message
+    assert str(tmp_path) in caught.value.message

@@ -76,7 +76,9 @@ def write_trials(
             lines = [json.dumps(_for_json(row, space), ensure_ascii=False) for row in rows]
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{str(path)!r} cannot be written: {error}", path=str(path)) from error
+        raise DataError(
+            f"{str(path)!r} cannot be written: {error.strerror or error}.", path=str(path)
+        ) from error
     return path
 
 

@@ -13,7 +13,7 @@ from optiproxy_nas.report.style import ReportFigure
 
 SHOWN = 15  # choices, at most
 RANGE = (0.05, 0.95)  # quantiles over the draws, of the bars of uncertainty
-TITLE = "What the choices matter"
+TITLE = "How much each choice matters"
 
 
 def importance(run: RunData) -> Figure:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from errno import EACCES, EROFS
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ def store_errors(uri: str, failure: str, advice: str) -> Iterator[None]:
         raise
     except Exception as error:
         path = sqlite_file(uri)
+        if path is not None and isinstance(error, OSError) and error.errno in (EROFS, EACCES):
+            raise TrackingError(
+                f"The MLflow store {uri} cannot be {failure}: {error.strerror}, and its lock is a "
+                f"file in {path.parent}. Make that writable, or work in a copy of the project.",
+                uri=uri,
+            ) from error
         change = "Set or unset MLFLOW_TRACKING_URI"
         if path is not None and _has_no_run(path):
             change = (
