@@ -259,7 +259,9 @@ class SelectionSettings(ExtendedModel):
     )
     local_moves: int = Field(ge=0, description="best architectures whose neighbours join Q")
     ascent_rounds: int = Field(
-        default=0, ge=0, description="changes by which the best of Q climb the score"
+        default=0,
+        ge=0,
+        description="changes by which the best of Q climb the score; none where all are listed",
     )
     uniform: int = Field(default=0, ge=0, description="random architectures that join Q")
     listed: int = Field(
@@ -267,7 +269,7 @@ class SelectionSettings(ExtendedModel):
         ge=0,
         description="all architectures of a space that has no more are candidates; 0: of none",
     )
-    use_proxy: bool = Field(description="false: a random B of the Q candidates (ablation)")
+    use_proxy: bool = Field(description="off: B of the Q candidates are drawn at random (ablation)")
     acquisition: Literal["mean", "optimistic"] = Field(
         description="what a candidate is ranked by, over the ensemble"
     )
