@@ -340,7 +340,7 @@ def test_a_store_that_fails_midway_gets_the_runs_from_the_next_sweep(tracked, mo
         (["seed=0", "--pipeline=ingest"], "makes no runs"),
         (["seed=0", "--pipeline=nb201_serach"], "Did you mean 'nb201_search'"),
         (["seed=0", "--executor=process"], "Did you mean 'processes'"),
-        (["seed=0", "--workers=0"], "equal to 1"),
+        (["seed=0", "--workers=0"], "at least 1"),
         (["seed=0", "--name=../up"], "names files or folders"),
         (["seed=0", "--file=none.yml"], "none.yml"),
     ],

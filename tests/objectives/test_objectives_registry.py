@@ -122,7 +122,7 @@ def test_unknown_names_are_refused_with_the_nearest(values: Any, message: str) -
         ({"name": "constrained", "constraints": None}, "constraints is empty"),
         ({"name": "constrained", "constraints": 7}, "cannot be read"),
         ({"name": "constrained", "constraints": ["a < -1"]}, "-1 is not a positive number"),
-        ({"name": "constrained", "constraints": ["a < 1"], "noise": 0}, "'noise' = 0.*greater"),
+        ({"name": "constrained", "constraints": ["a < 1"], "noise": 0}, "'noise' = 0.*more than 0"),
         ({"name": "constrained", "constraints": ["a < 1"], "noise": float("nan")}, "noise.*finite"),
         ({"name": "constrained", "constraints": "a < 1", "initial_weight": 1.1}, "initial_weight"),
         ({"name": "multi_fidelity", "low_epochs": 200},

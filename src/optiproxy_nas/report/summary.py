@@ -106,7 +106,7 @@ def label_of(key: str, summary: Summary) -> str:
     if key == "spent_epochs" and present(summary.get("unit")):
         return f"{numbers.capitalised(str(summary['unit']))} spent"
     if key in ("optimum", "regret") and present(summary.get("feasible")):
-        kinds = {"optimum": "Feasible optimum of the table", "regret": "Regret to that optimum"}
+        kinds = {"optimum": "Feasible optimum of the table", "regret": "Regret to it"}
         return kinds[key]
     return RESULT[key][0]
 
