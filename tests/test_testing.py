@@ -28,7 +28,6 @@ pytestmark = pytest.mark.heavy
 NEED_NO_GRAPH = (
     "autoregressive_mlp",
     "gaussian_process",
-    "gaussian_process_fidelities",
     "gaussian_process_measuring",
     "graph_mlp",
     "mlp",

@@ -287,7 +287,8 @@ def test_what_promotions_tell_changes_who_is_next(
     parameters = make_parameters(
         preset="low_fidelity", budget=2000,
         objective={"name": "multi_fidelity", "low_first": 8},
-        selection={"batch": 2, "twin_noise": 0.0, "listed": 0, "ascent_rounds": 0},
+        proxy={"hidden": 8, "layers": 2, "members": 2}, fit={"first_epochs": 150, "lr": 0.05},
+        selection={"batch": 2},
     )  # fmt: skip
     conv, pool = (torch.nonzero(CELLS[:, 0] == kind).flatten().tolist()[:8] for kind in (0, 1))
     # Both kinds have the same low values; three of each have been promoted, the best ones.

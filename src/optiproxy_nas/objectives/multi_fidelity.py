@@ -35,7 +35,7 @@ from optiproxy_nas.objectives.rungs import Rungs, check_rungs, default_rungs, re
 
 _LOW, _FULL = 12, 200  # of NAS-Bench-201
 _SPARE = 24  # epochs that a step may spend beside one full training, of a benchmark
-_PAIR_LOOKS = 3.84  # full trainings that the trials below cost before the first one; two rungs
+_PAIR_LOOKS = 4.8  # full trainings that the trials below cost before the first one; two rungs
 _LOOKS, _STEP, _SHARE = 3.6, 1.5, 1 / 3  # of more rungs: this too, that a step may spend, share
 
 
@@ -66,7 +66,7 @@ class MultiFidelity(Objective):
     )
     step_epochs: int = Field(default=_FULL + _SPARE, ge=1, description="what a step may spend")
     low_first: int = Field(
-        default=64, ge=1, description="architectures at the lowest rung before the first promotion"
+        default=80, ge=1, description="architectures at the lowest rung before the first promotion"
     )
     measured: float = Field(
         default=0.5, ge=0, le=1, description="weight of a measured value beside the proxy's"

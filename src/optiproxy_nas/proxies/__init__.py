@@ -15,9 +15,6 @@ PROXIES = Registry(
         "autoregressive_mlp": "optiproxy_nas.proxies.mlp:AutoregressiveMLP",
         "gat": "optiproxy_nas.proxies.gat:GAT",
         "gaussian_process": "optiproxy_nas.proxies.gaussian_process:GaussianProcessProxy",
-        "gaussian_process_fidelities": (
-            "optiproxy_nas.proxies.fidelity_process:FidelityGaussianProcess"
-        ),
         "gaussian_process_measuring": (
             "optiproxy_nas.proxies.measuring_process:MeasuringGaussianProcess"
         ),

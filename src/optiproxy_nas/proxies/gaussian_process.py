@@ -136,7 +136,7 @@ class GaussianProcessProxy(FeatureProxy):
             return super().predict_prepared(blocks)
         squares, columns = found
         norms = torch.stack([block[0] for block in torch.split(self.norms, self.blocks)])
-        scales = (norms * math.sqrt(5) * (-self.hyper[:, : len(norms)]).exp()) ** 2  # [H, B]
+        scales = (norms * math.sqrt(5) * (-self.hyper[:, :-1]).exp()) ** 2  # [H, B]
         kernels = matern(torch.from_numpy(squares).double() @ scales.T).T.contiguous()  # [H, C]
         moments = [
             moments_of(looked_up(kernel, columns), inverse.numpy(), fitted.numpy())
@@ -206,7 +206,7 @@ class GaussianProcessProxy(FeatureProxy):
         blocks = torch.split(features * self.norms, self.blocks, 1)
         posterior = NegativeLogPosterior(
             torch.stack([squared_distances(block, block) for block in blocks]).numpy(),
-            standardised(values)[0].numpy(),
+            _standard(values)[0].numpy(),
             self.length_prior(self.space, len(self.blocks)),
         )
         lengths, noise = LIMITS
@@ -232,7 +232,7 @@ class GaussianProcessProxy(FeatureProxy):
         weights = (math.sqrt(5) * (-self.hyper[:, self._owner]).exp() * self.norms).unsqueeze(1)
         inputs, noise = counts.double() * weights, self.hyper[:, -1:].exp() + JITTER  # [H, 1]
         unseen = torch.isnan(self.targets)
-        scaled, centre, spread = zip(*map(standardised, self.targets), strict=True)
+        scaled, centre, spread = zip(*map(_standard, self.targets), strict=True)
         values = torch.stack(scaled).where(~unseen, 0.0)
         noise = torch.where(unseen, 1e9, noise)  # a row that tells nothing
         kernel = matern(squared_distances(inputs, inputs)) + torch.diag_embed(noise)
@@ -338,7 +338,7 @@ def fitted_rows(targets: Tensor, most: int) -> Tensor:
     return torch.cat([best, others]).sort().values
 
 
-def standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _standard(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return values [n] in deviations from their mean, the mean and the deviation, without NaN."""
     seen = values[~torch.isnan(values)]
     if len(seen) < 2 or bool((seen == seen[0]).all()):
