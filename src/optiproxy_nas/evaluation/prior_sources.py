@@ -164,7 +164,7 @@ def facts_of_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dataset_of(parameters: Mapping[str, Any]) -> str:
-    """Return what two runs have in common whose data are the same; "": that is not said."""
+    """Return what two runs have in common whose data are the same; "": not given."""
     names = [parameters.get(name) for name in ("problem", "dataset")]
     given = [name for name in names if name is not None and name != OWN_EVALUATION]
     return json.dumps(given, sort_keys=True, default=str) if given else ""

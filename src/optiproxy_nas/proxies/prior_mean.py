@@ -27,10 +27,9 @@ from optiproxy_nas.spaces.base import Encoding, SearchSpace
 UNKNOWN = -1  # in a code: the earlier space has no such choice, or not this option
 LARGEST = 100  # rows of a run that its process is fitted on: ten runs cost what a search's own do
 WEIGHTS = "prior/weights"  # w [J, H], among the weights θ* of a step
-TARGETS = "prior/targets"
 # Of all rows R: codes [R, L], runs [R], targets [H, R]; of runs: hyper-parameters [J, H, B + 1],
 # and which of them [J] are scores without a training.
-_STATE = ("prior/codes", "prior/runs", TARGETS, "prior/hyper", "prior/scores")
+_STATE = ("prior/codes", "prior/runs", "prior/targets", "prior/hyper", "prior/scores")
 _GAUSSIAN = ProxySettings(name="gaussian_process", hidden=1, layers=1, members=2, activation="tanh")
 
 
