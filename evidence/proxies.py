@@ -27,12 +27,22 @@ from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import FitSettings, ProxySettings
 from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.proxies.fit import fit_proxy, load_proxy, predict
+from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy
 from optiproxy_nas.proxies.targets import make_targets
 from optiproxy_nas.report.statistics import bootstrap_mean
 from optiproxy_nas.spaces import get_space
-from optiproxy_nas.spaces.base import SearchSpace
+from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 Quality = dict[str, Any]
+
+
+class EncodingProcess(GaussianProcessProxy):
+    """A Gaussian process on the encoding alone: without the counts of operations and pairs."""
+
+    @classmethod
+    def feature_blocks(cls, space: SearchSpace, encoding: Encoding) -> list[Tensor]:
+        """Return one block: the space's features [n, D]."""
+        return [space.features(encoding)]
 
 
 def render(section: Section, evidence: Evidence) -> Rendered:
