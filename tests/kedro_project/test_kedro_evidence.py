@@ -59,8 +59,8 @@ def test_every_section_in_miniature(documented, ingested, monkeypatch):
     assert stored == {section.name for section in sections} - measured - set(left_out)
     images = {path.name for path in folder.rglob("*.png")}
     assert images == {
-        "table1_best_so_far.png",
-        "table1_run_lengths.png",
+        "baselines_best_so_far.png",
+        "baselines_run_lengths.png",
         "hardware_best_so_far.png",
         *(f"workers_{kind}.png" for kind in ("numbers", "methods", "speed")),
         *(["low_fidelity_epochs.png"] if data else []),
@@ -109,9 +109,9 @@ def test_the_list_names_every_section_and_runs_nothing(bare_project):
 
 
 def test_an_unknown_section_is_refused(documented):
-    done = command(documented, "evidence", "tabel1")
+    done = command(documented, "evidence", "basellines")
     assert done.exit_code == 1
-    assert "Did you mean 'table1'?" in done.output
+    assert "Did you mean 'baselines'?" in done.output
 
 
 MADE = """
