@@ -151,7 +151,7 @@ def test_sections_without_a_file_are_left_out_with_the_reason(tmp_path: Path) ->
     said: list[Any] = []
     assert regenerate_from_stored(tmp_path, choose(REPOSITORY), said.append) == []
     reasons = {line.partition(":")[0]: line for line in said}
-    assert "docs/evidence/proxies.csv" in reasons["proxies"]
+    assert "docs/evidence/baselines.csv" in reasons["baselines"]
     assert "reads whole tables" in reasons["low_fidelity"]
     assert "docs/evidence/tables.parquet" in reasons["tables"]
     assert "measures time" in reasons["cost"]
