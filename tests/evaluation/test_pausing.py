@@ -27,6 +27,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def little_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that is ended has nothing to tidy up, and its child does not end by itself."""
+    monkeypatch.setattr(worker_process, "GRACE", 0.3)
+
+
 @contextmanager
 def running(folder: Path, *names: str, timeout: float | None = None) -> Iterator[ProcessExecutor]:
     executor = ProcessExecutor(EvaluationSettings(workers=2), Measures(), "evaluate")
@@ -89,7 +95,6 @@ def test_others_go_on_when_the_one_that_measures_is_lost(
 ) -> None:
     if ending == "measures_for_ever":
         monkeypatch.setattr(worker_process, "MEASURING", 0.3)
-        monkeypatch.setattr(worker_process, "GRACE", 0.3)
     with running(tmp_path, "counts", ending) as executor:
         (lost,) = executor.poll()
         (tmp_path / "measured").touch()  # the other one ends when it sees it

@@ -11,6 +11,7 @@ import pytest
 
 from optiproxy_nas import Choice, Search, Space, search
 from optiproxy_nas.core.errors import DataError, JournalError, ParameterError
+from optiproxy_nas.evaluation import prior_sources
 from optiproxy_nas.evaluation.prior_sources import read_sources
 from optiproxy_nas.evaluation.prior_table import MOST, prior_facts, prior_table
 from optiproxy_nas.objectives import resolve_objective
@@ -212,9 +213,13 @@ def test_a_run_of_the_dataset_itself_is_named_as_such() -> None:
 
 
 @pytest.mark.heavy
-def test_sizes_of_cells_are_scores() -> None:
-    table = table_of(["parameters", "flops"], get_space("nb201"))
-    assert prior_facts(table)[0]["trials"] == 100
+def test_sizes_of_cells_are_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = get_space("nb201")
+    lengths = table_of([lambda cells: [len(cell) for cell in cells]], space)
+    assert prior_facts(lengths)[0]["trials"] == 100
+    monkeypatch.setattr(prior_sources, "LARGEST", 5)  # each network is built
+    sizes = prior_facts(table_of(["parameters", "flops"], space))
+    assert [facts["trials"] for facts in sizes] == [5, 5]
 
 
 @pytest.mark.parametrize(
