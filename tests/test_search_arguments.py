@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from optiproxy_nas import ParameterError, Search, search
-from optiproxy_nas.evaluation.evaluator import Batched
+from optiproxy_nas.evaluation.function_evaluator import Batched
 
 
 class _Batched(Batched):

@@ -35,7 +35,7 @@ from optiproxy_nas.core.errors import (
 
 if TYPE_CHECKING:
     from optiproxy_nas.api import Search, SearchResult, search
-    from optiproxy_nas.evaluation.evaluator import batched
+    from optiproxy_nas.evaluation.function_evaluator import batched
     from optiproxy_nas.evaluation.journal_table import read_journal
     from optiproxy_nas.evaluation.trials import Trial
     from optiproxy_nas.export.loading import load_model
@@ -110,7 +110,7 @@ def __getattr__(name: str) -> Any:
         "SearchResult": "api",
         "Space": "spaces.choices",
         "Trial": "evaluation.trials",
-        "batched": "evaluation.evaluator",
+        "batched": "evaluation.function_evaluator",
         "build_network": "networks",
         "load_model": "export.loading",
         "measure_latency": "measuring.latency",

@@ -12,7 +12,7 @@ from optiproxy_nas.algorithm.archive import check_archive
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.api import search
 from optiproxy_nas.core.errors import EvaluationError, ParameterError, SearchInterrupted
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.spaces.nb201 import NASBench201

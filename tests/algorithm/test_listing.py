@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from optiproxy_nas import Choice, Space
-from optiproxy_nas.algorithm import listing, steps
+from optiproxy_nas.algorithm import listing, pool_extension, steps
 from optiproxy_nas.algorithm.archive import codes_of
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.spaces import get_space
@@ -79,7 +79,7 @@ def test_nothing_is_listed_where_the_proxy_does_not_decide(
     make_parameters: Callable[..., SearchParameters],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(steps, "score_all", lambda *_: pytest.fail("scored"))
+    monkeypatch.setattr(pool_extension, "score_all", lambda *_: pytest.fail("scored"))
     parameters = make_parameters(preset="default", selection={"use_proxy": False})
     first = steps.initial_batch(nb201, parameters)
     values = [float(name.count("conv")) for name in first["architecture"]]

@@ -17,7 +17,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.step_diagnostics import MEASURABLE
 from optiproxy_nas.core.errors import BudgetError, EvaluationError, FailedTrialsError
 from optiproxy_nas.evaluation.batch import evaluate_batch
-from optiproxy_nas.evaluation.evaluator import Batched, batched
+from optiproxy_nas.evaluation.function_evaluator import Batched, batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.base import SearchSpace

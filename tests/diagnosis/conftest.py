@@ -20,8 +20,8 @@ from optiproxy_nas.benchmarks.source_benchmark import TabularBenchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.benchmarks.tidy_table import tidy
 from optiproxy_nas.evaluation.batch import evaluate_batch
-from optiproxy_nas.evaluation.evaluator import batched
 from optiproxy_nas.evaluation.finished_run import SearchHistory
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.report.diagnose.reference_cells import Cells, cells_of
 from optiproxy_nas.spaces.nb201 import NASBench201
 

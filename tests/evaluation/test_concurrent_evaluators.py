@@ -9,7 +9,8 @@ import pytest
 
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.function_evaluator import as_evaluator
 from optiproxy_nas.evaluation.job_evaluator import JobEvaluator
 from optiproxy_nas.execution.jobs import Job, Parent
 from optiproxy_nas.objectives import resolve_objective

@@ -27,7 +27,8 @@ from optiproxy_nas import (
     search,
 )
 from optiproxy_nas.evaluation.answers import Outcome
-from optiproxy_nas.evaluation.evaluator import Evaluator, Request, as_evaluator
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.function_evaluator import as_evaluator
 from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_file import FORMAT, line_of, read_records
 from optiproxy_nas.evaluation.journal_table import (

@@ -22,7 +22,8 @@ from trainings import Dies, Draws, Misbehaves, NotImportable
 from optiproxy_nas import Search, batched
 from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.evaluation.evaluator import Request, as_evaluator
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.function_evaluator import as_evaluator
 from optiproxy_nas.evaluation.job_evaluator import JobEvaluator, evaluator_by_jobs
 from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journaled import Journaled

@@ -40,10 +40,16 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """Two workers; one that a test kills is started anew.
 
     The locks by which jobs of a machine are paused are theirs alone, whatever else runs on it; a
-    worker that starts on a loaded machine is not given up.
+    worker that starts on a loaded machine is not given up. Workers are forked from a server that
+    has imported Dask once.
     """
-    timeouts = config.set({"distributed.comm.timeouts.connect": "300s"})
-    with pytest.MonkeyPatch.context() as patch, timeouts, ExitStack() as stack:
+    settings = config.set(
+        {
+            "distributed.comm.timeouts.connect": "300s",
+            "distributed.worker.multiprocessing-method": "forkserver",
+        }
+    )
+    with pytest.MonkeyPatch.context() as patch, settings, ExitStack() as stack:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
         yield stack.enter_context(started())
 

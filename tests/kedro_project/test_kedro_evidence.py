@@ -52,7 +52,7 @@ def test_every_section_in_miniature(documented, ingested, monkeypatch):
     assert ("low_fidelity" in left_out) == ("nb301" in left_out) == (not data)
     empty = {marker for marker, text in texts.items() if "| --- |" not in text}
     # Tables of groups that are rendered as others of their section, and have no miniature.
-    alike = ("memory-fidelity", "memory-hpobench")
+    alike = ("memory-fidelity", "memory-hpobench", "memory-pairs")
     assert all(marker.startswith((*left_out, *alike)) for marker in empty), empty
     stored = {path.stem for path in (folder / "docs" / "evidence").iterdir()}
     measured = {"cost"}  # times are not stored

@@ -11,7 +11,7 @@ from kedro_runs import TINY, archive, artifact, command, mlflow_run, run
 from optiproxy_nas import search
 from optiproxy_nas.api import entry
 from optiproxy_nas.evaluation.benchmark_problem import evaluator_of
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.pipelines import search as nodes
 
 

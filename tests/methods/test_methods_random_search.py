@@ -14,7 +14,7 @@ from scipy.special import gammaln
 
 from optiproxy_nas.benchmarks.base import VALIDATION_ACCURACY
 from optiproxy_nas.benchmarks.benchmark_cache import load_benchmark
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.spaces.nb201 import NASBench201

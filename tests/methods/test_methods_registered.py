@@ -13,7 +13,7 @@ import torch
 from optiproxy_nas.algorithm.candidates import sample_random
 from optiproxy_nas.core.errors import ParameterError, UnknownNameError
 from optiproxy_nas.core.random_streams import torch_generator
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.methods import METHODS, Unavailable, build_method
 from optiproxy_nas.methods.memory import Memory

@@ -22,7 +22,7 @@ from optiproxy_nas.core.errors import (
     SamplingError,
 )
 from optiproxy_nas.evaluation.ask_tell import AskTell
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import drive, run_method
 from optiproxy_nas.evaluation.proposals import REPEATS
 from optiproxy_nas.methods import Method, Proposals, build_method

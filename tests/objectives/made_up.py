@@ -10,7 +10,7 @@ import torch
 
 from optiproxy_nas.algorithm.archive import extend, make_batch
 from optiproxy_nas.evaluation.batch import evaluate_trials
-from optiproxy_nas.evaluation.evaluator import Batched, batched
+from optiproxy_nas.evaluation.function_evaluator import Batched, batched
 
 
 def worth(space: Any, architectures: Any, seed: int = 0) -> Any:

@@ -28,7 +28,7 @@ from optiproxy_nas.core.errors import (
     UnknownNameError,
 )
 from optiproxy_nas.evaluation.batch import evaluate_trials
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods.bananas import Bananas
 from optiproxy_nas.objectives import resolve_objective

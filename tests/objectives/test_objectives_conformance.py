@@ -13,7 +13,7 @@ from pydantic import field_validator
 from scipy.stats import rankdata
 
 from optiproxy_nas.core.errors import OptiProxyError
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.objectives.base import Objective, ProxyTask
 from optiproxy_nas.objectives.constrained import Constrained, FeasibleFirst

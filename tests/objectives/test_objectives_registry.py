@@ -26,7 +26,7 @@ from optiproxy_nas.core.errors import (
     UnknownNameError,
 )
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
 from optiproxy_nas.methods.base import training_of

@@ -7,8 +7,6 @@ the same result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -16,11 +14,9 @@ from torch import Tensor, nn
 from optiproxy_nas.algorithm import gradient
 from optiproxy_nas.algorithm.archive import check_archive, codes_of, extend
 from optiproxy_nas.algorithm.budget import allowance
-from optiproxy_nas.algorithm.candidates import Pool, beam_width, climb, draw_candidates
+from optiproxy_nas.algorithm.candidates import Pool, draw_candidates
 from optiproxy_nas.algorithm.evolution import evolve
-from optiproxy_nas.algorithm.initial_sample import further_sample
 from optiproxy_nas.algorithm.initial_sample import initial_batch as initial_batch
-from optiproxy_nas.algorithm.listing import append_best, may_list, score_all
 from optiproxy_nas.algorithm.pending import (
     archive_targets,
     believed_targets,
@@ -29,13 +25,13 @@ from optiproxy_nas.algorithm.pending import (
     followed_members,
     followed_scores,
 )
-from optiproxy_nas.algorithm.prior import SAMPLE, misleads, weigh_prior
+from optiproxy_nas.algorithm.pool_extension import extend_pool
+from optiproxy_nas.algorithm.prior import misleads, weigh_prior
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.errors import EvaluationError
 from optiproxy_nas.core.random_streams import isolated, torch_generator
-from optiproxy_nas.objectives.base import Score
 from optiproxy_nas.proxies import fit as fitting
 from optiproxy_nas.spaces.base import Logits, SearchSpace
 
@@ -245,8 +241,7 @@ def select_batch(
 ) -> pd.DataFrame:
     """Select the candidates that the proxy scores best (line 8), within the step's budget.
 
-    While earlier runs mislead, and the archive is smaller than the initial sample of a search
-    without them, further random architectures of that sample are the candidates.
+    Others may join those drawn, or take their place: see :func:`pool_extension.extend_pool`.
 
     ``unavailable``, ``free`` and ``wanted`` as of :func:`sample_candidates`, ``proxy`` as of
     :func:`search_logits`; ``pending``: those of ``unavailable`` that are; ``given``: how many rows
@@ -255,46 +250,28 @@ def select_batch(
     objective = parameters.objective
     if proxy is None:
         proxy = load_proxy(space, weights, parameters)
-    score, selection = objective.task.score(archive, parameters.selection), parameters.selection
+    score = objective.task.score(archive, parameters.selection)
 
     def predict(codes: Tensor) -> Tensor:
         return fitting.predict(proxy, space.encode(codes))
-
-    def scored(followed: Score) -> Callable[[Tensor], Tensor]:
-        return lambda codes: followed(predict(codes))
 
     counts = {name: int(candidates[name]) for name in Pool._fields[2:]}
     pool = Pool(candidates["codes"], candidates["group"], **counts)
     may_spend = allowance(parameters, archive, step, unavailable, free, wanted)
     picks = max(1, may_spend // objective.price.cheapest)
     members = followed_members(pending, parameters, step, picks)
-    archive_codes, unavailable_codes = codes_of(space, archive), _codes_of(space, unavailable)
-    taken = archive_codes
-    if unavailable_codes is not None:
-        taken = torch.cat([archive_codes, unavailable_codes])
-    fewest = max(selection.batch, wanted)
-    is_misled = misleads(weights) and len(taken) < round(parameters.initial_samples / SAMPLE)
-    is_misled &= space.size is None or len(taken) + picks <= space.size
-    if is_misled:
-        codes = further_sample(space, parameters, picks, taken)
-        pool = pool._replace(codes=codes, group=torch.full((len(codes),), -1))
-    for followed in (
-        followed_scores(score, members) if selection.use_proxy and not is_misled else ()
-    ):
-        if may_list(space, selection.listed):
-            scores = score_all(space, proxy, followed, parameters.proxy, selection.skip_twins)
-            pool = append_best(space, pool, scores, taken, fewest, selection)
-        elif selection.ascent_rounds:
-            pool = climb(
-                space,
-                pool,
-                scored(followed),
-                archive_codes,
-                selection.ascent_rounds,
-                width=beam_width(space, pool.codes, fewest),
-                skip_twins=selection.skip_twins,
-                unavailable_codes=unavailable_codes,
-            )
+    pool = extend_pool(
+        space,
+        pool,
+        proxy,
+        followed_scores(score, members),
+        parameters,
+        codes_of(space, archive),
+        _codes_of(space, unavailable),
+        picks=picks,
+        fewest=max(parameters.selection.batch, wanted),
+        is_misled=misleads(weights),
+    )
     return select_queries(
         space,
         pool,

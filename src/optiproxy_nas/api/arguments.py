@@ -8,7 +8,8 @@ from typing import Any
 
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
-from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, Evaluator
+from optiproxy_nas.evaluation.evaluator import Evaluator
+from optiproxy_nas.evaluation.function_evaluator import Batched, Evaluate
 from optiproxy_nas.execution.registry import read_evaluation, with_short_forms
 from optiproxy_nas.problems import Problem
 

@@ -30,7 +30,7 @@ from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.parameters import Direction
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
 from optiproxy_nas.evaluation.earlier_trials import refuse_stopping
-from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.function_evaluator import Evaluate
 from optiproxy_nas.evaluation.initial import Initial, apply_initial
 from optiproxy_nas.evaluation.loop import Callback, confirm_best
 from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon, stop_rules

@@ -14,12 +14,8 @@ from optiproxy_nas.api.result import SearchResult
 from optiproxy_nas.core.errors import JournalError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.evaluation.asynchronous import drive_asynchronously
-from optiproxy_nas.evaluation.evaluator import (
-    Evaluate,
-    Evaluator,
-    Request,
-    as_evaluator,
-)
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.function_evaluator import Evaluate, as_evaluator
 from optiproxy_nas.evaluation.identity import identity_of
 from optiproxy_nas.evaluation.job_evaluator import evaluator_by_jobs
 from optiproxy_nas.evaluation.journal import Journal

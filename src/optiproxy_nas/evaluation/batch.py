@@ -12,7 +12,8 @@ from optiproxy_nas.algorithm.archive import with_columns
 from optiproxy_nas.algorithm.budget import QueryLedger, charges
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.evaluation.answers import Outcome
-from optiproxy_nas.evaluation.evaluator import Evaluate, Request, as_evaluator
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.function_evaluator import Evaluate, as_evaluator
 from optiproxy_nas.evaluation.trials import check_failures, trial_seed
 from optiproxy_nas.objectives.base import Objective
 from optiproxy_nas.objectives.trial_order import STOPPED

@@ -24,7 +24,7 @@ from optiproxy_nas.core.errors import (
 )
 from optiproxy_nas.core.numbers import TIE
 from optiproxy_nas.core.random_streams import isolated
-from optiproxy_nas.evaluation.evaluator import Evaluate, batched
+from optiproxy_nas.evaluation.function_evaluator import Evaluate, batched
 from optiproxy_nas.objectives.base import Fidelity, Objective
 from optiproxy_nas.objectives.constraints import Constraint, feasible
 

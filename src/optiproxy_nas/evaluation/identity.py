@@ -24,7 +24,7 @@ from optiproxy_nas.core.code_digest import (
     digest_of_text,
     imported_code,
 )
-from optiproxy_nas.evaluation.evaluator import Batched
+from optiproxy_nas.evaluation.function_evaluator import Batched
 from optiproxy_nas.problems import Problem
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error

@@ -11,7 +11,8 @@ from optiproxy_nas.core.errors import EvaluationError, ParameterError
 from optiproxy_nas.core.parameters import EvaluationSettings
 from optiproxy_nas.core.secrets import mask_file, masked
 from optiproxy_nas.evaluation.answers import Outcome, read_answer
-from optiproxy_nas.evaluation.evaluator import Batched, Evaluate, Evaluator, Request
+from optiproxy_nas.evaluation.evaluator import Evaluator, Request
+from optiproxy_nas.evaluation.function_evaluator import Batched, Evaluate
 from optiproxy_nas.evaluation.trainings import FunctionTraining
 from optiproxy_nas.execution.jobs import OUTPUT, Ended, Job, Key, Training, trial_folder
 from optiproxy_nas.execution.registry import open_executor

@@ -21,7 +21,8 @@ from optiproxy_nas.evaluation.confirmation import (
     tabulate,
     trainings_of,
 )
-from optiproxy_nas.evaluation.evaluator import Evaluate, Request, as_evaluator
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.evaluation.function_evaluator import Evaluate, as_evaluator
 from optiproxy_nas.evaluation.incumbent import Confirmation, cautions_of
 from optiproxy_nas.evaluation.record import SearchRecord
 from optiproxy_nas.evaluation.trials import Trial
@@ -64,7 +65,7 @@ def run_search(
 
     Args:
         space: the search space.
-        evaluate: what the objective asks for (:mod:`optiproxy_nas.evaluation.evaluator`).
+        evaluate: what the objective asks for (:mod:`optiproxy_nas.evaluation.function_evaluator`).
         parameters: of :func:`optiproxy_nas.methods.resolve_method`.
         callbacks: called after each trial.
 

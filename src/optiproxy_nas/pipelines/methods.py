@@ -12,7 +12,7 @@ from optiproxy_nas.benchmarks.base import Benchmark
 from optiproxy_nas.core.arrays import Tensors
 from optiproxy_nas.core.random_streams import isolated
 from optiproxy_nas.evaluation.confirmation import joined
-from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.function_evaluator import Evaluate
 from optiproxy_nas.evaluation.identity import Digests
 from optiproxy_nas.evaluation.loop import drive, open_search
 from optiproxy_nas.methods import parameters_of

@@ -24,7 +24,7 @@ from optiproxy_nas.benchmarks.loading import open_benchmark
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.evaluation.batch import evaluate_batch
 from optiproxy_nas.evaluation.benchmark_problem import check_benchmark, evaluator_of
-from optiproxy_nas.evaluation.evaluator import Evaluate
+from optiproxy_nas.evaluation.function_evaluator import Evaluate
 from optiproxy_nas.pipelines.confirm import confirm_nodes, join, retrain
 from optiproxy_nas.pipelines.model_export import export_node
 from optiproxy_nas.pipelines.own_problem import load_problem, problem_node

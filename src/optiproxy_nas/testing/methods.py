@@ -16,7 +16,7 @@ from optiproxy_nas.core.errors import OptiProxyError, SamplingError
 from optiproxy_nas.core.run_settings import FailureSettings
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.batch import evaluate_trials
-from optiproxy_nas.evaluation.evaluator import batched
+from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import run_method
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.methods import (

@@ -16,7 +16,7 @@ from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.steps import initial_batch
 from optiproxy_nas.core.mappings import merge
 from optiproxy_nas.evaluation.batch import evaluate_trials
-from optiproxy_nas.evaluation.evaluator import Evaluate, as_evaluator
+from optiproxy_nas.evaluation.function_evaluator import Evaluate, as_evaluator
 from optiproxy_nas.evaluation.loop import run_method, run_search
 from optiproxy_nas.methods import build_method
 from optiproxy_nas.objectives import resolve_objective
