@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evidence import RENDERERS, table
 from evidence.collect import Evidence, collect
+from evidence.page_tables import Cells, decimals_in, number_in, range_in, tables_in
 from evidence.pages import Renderer, text_between, update_page
 from evidence.regenerate import REPORTING
 from evidence.sections import Block, Section, with_seeds
@@ -32,12 +32,6 @@ from optiproxy_nas.runs.atomic_files import write_atomically
 NAME = "evidence_badge"  # of the sweep, and of the folder in data/08_reporting
 TABLE = "badge.md"
 PAGE, MARKER = Path("docs") / "artifact.md", "badge"
-_CAPTION = re.compile(r"\*\*(.+)\*\*")
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
-_RANGE = re.compile(rf"({_NUMBER.pattern})%? to ({_NUMBER.pattern})%?")
-_BARS = re.compile(r"(?<!\\)\|")
-
-Cells = Mapping[str, str]  # column -> text
 
 
 class Claim(BaseModel):
@@ -233,12 +227,12 @@ def _compared(
     one, other = claimed[column], measured[column]
     if allowed == "equal":
         return Line(name, one, "equal", other, one == other)
-    interval = one if _RANGE.search(one) else claimed.get("95 % interval", "")
+    interval = one if range_in(one) else claimed.get("95 % interval", "")
     low, high = allowed_range(one, interval, ratio)
-    decimals = _decimals(one)
+    decimals = decimals_in(one)
     text = f"{low:.{decimals}f} to {high:.{decimals}f}"
     slack = 0.5 * 10.0**-decimals  # what is printed is rounded
-    value = _number(other)
+    value = number_in(other)
     return Line(name, one, text, other, bool(low - slack <= value <= high + slack))
 
 
@@ -256,47 +250,10 @@ def allowed_range(claimed: str, interval: str, ratio: float) -> tuple[float, flo
     Raises:
         DataError: there is no interval.
     """
-    bounds = _RANGE.search(interval)
-    if bounds is None:
+    if (bounds := range_in(interval)) is None:
         raise DataError(f"A claim of {claimed!r} has no 95 % interval to compare it by.")
-    value, wider = _number(claimed), math.sqrt(1 + ratio)
-    low, high = (float(it.replace(",", "")) for it in bounds.groups())
+    value, wider, (low, high) = number_in(claimed), math.sqrt(1 + ratio), bounds
     return value - wider * (value - low), value + wider * (high - value)
-
-
-def _number(text: str) -> float:
-    """Return the first number of a cell; NaN where it has none."""
-    found = _NUMBER.search(text)
-    return float(found[0].replace(",", "")) if found else math.nan
-
-
-def _decimals(text: str) -> int:
-    return len((_NUMBER.search(text) or [""])[0].partition(".")[2])
-
-
-def tables_in(text: str) -> dict[str, list[Cells]]:
-    """Return caption ("" where it has none) -> rows of the Markdown tables of a text.
-
-    A column whose name stands twice is called after the one before, too: "regret: difference".
-    """
-    found: dict[str, list[Cells]] = {}
-    caption, head = "", list[str]()
-    for line in text.splitlines():
-        if bold := _CAPTION.fullmatch(line.strip()):
-            caption = bold[1]
-        if not line.startswith("|"):
-            head = []
-            continue
-        cells = [cell.strip().replace("\\|", "|") for cell in _BARS.split(line)[1:-1]]
-        if not head:
-            head = [
-                cell if cells.count(cell) == 1 else f"{cells[place - 1]}: {cell}"
-                for place, cell in enumerate(cells)
-            ]
-            found[caption] = []
-        elif set(cells) != {"---"}:
-            found[caption].append(dict(zip(head, cells, strict=True)))
-    return found
 
 
 def table_of(lines: Sequence[Line], minutes: float) -> str:

@@ -32,7 +32,7 @@ from optiproxy_nas.core.errors import (
     InvalidArchitectureError,
     ParameterError,
 )
-from optiproxy_nas.evaluation.initial import _rows
+from optiproxy_nas.evaluation.trial_rows import batch_of_table
 from optiproxy_nas.evaluation.trials import Asked
 
 
@@ -181,7 +181,7 @@ def test_trials_that_another_code_does_not_propose_again_are_told_of(
     opened = Search(**asked)
     _told(opened, opened.ask())
     other = Search(**asked)
-    rows, outcomes, _ = _rows(other.space, other.objective, opened.archive().tail(3))
+    rows, outcomes, _ = batch_of_table(other.space, other.objective, opened.archive().tail(3))
     other.replay(rows, outcomes, [Asked()])
     other.method = Search(**arguments("random_search", seed=5)).method
     other.ask()

@@ -9,7 +9,8 @@ import pytest
 from synthetic import Curve, random_walk, synthetic
 
 from evidence import badge
-from evidence.badge import allowed_range, measure_badge, tables_in
+from evidence.badge import allowed_range, measure_badge
+from evidence.page_tables import tables_in
 from evidence.pages import text_between
 from evidence.regenerate import choose, regenerate
 from optiproxy_nas.benchmarks.raw_files import DATA_DIRECTORY_VARIABLE

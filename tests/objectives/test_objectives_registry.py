@@ -29,7 +29,7 @@ from optiproxy_nas.evaluation.benchmark_problem import check_benchmark
 from optiproxy_nas.evaluation.function_evaluator import batched
 from optiproxy_nas.evaluation.loop import run_search
 from optiproxy_nas.methods import resolve_method
-from optiproxy_nas.methods.base import training_of
+from optiproxy_nas.methods.typed_parameters import training_of
 from optiproxy_nas.objectives import OBJECTIVES, resolve_objective, setting_names, settings_of
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.objectives.base import Objective, ProxyTask

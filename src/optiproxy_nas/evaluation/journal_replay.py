@@ -10,10 +10,10 @@ from optiproxy_nas.core.errors import FailedTrialsError, JournalError
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.initial import rows_of
 from optiproxy_nas.evaluation.journal import Journal
 from optiproxy_nas.evaluation.journal_history import AttemptEnded, Begun, Retries
 from optiproxy_nas.evaluation.journal_table import journal_trials, trials_table
+from optiproxy_nas.evaluation.trial_rows import rows_of
 from optiproxy_nas.evaluation.trials import Asked, Trial
 
 OnTaken = Callable[[Trial], Any]

@@ -17,10 +17,11 @@ from optiproxy_nas.core.errors import DataError, ParameterError
 from optiproxy_nas.core.random_streams import isolated, torch_generator
 from optiproxy_nas.core.registry import Registry
 from optiproxy_nas.evaluation.finished_run import FinishedRun
-from optiproxy_nas.evaluation.initial import read_trials, trials_as_table
+from optiproxy_nas.evaluation.initial import read_trials
 from optiproxy_nas.evaluation.journal_file import is_journal, read_records
 from optiproxy_nas.evaluation.journal_table import last_attempts
 from optiproxy_nas.evaluation.record import SearchRecord
+from optiproxy_nas.evaluation.trial_rows import trials_as_table
 from optiproxy_nas.evaluation.trials import Trial
 from optiproxy_nas.problems import VALUE
 from optiproxy_nas.proxies.prior_mean import LARGEST

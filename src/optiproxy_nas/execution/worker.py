@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import gc
-import importlib.util
 import os
 import pickle
 import random
@@ -18,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import spawn
 from multiprocessing.connection import Connection
@@ -34,6 +33,7 @@ from optiproxy_nas.execution.jobs import (
     make_folder,
     reason_of,
 )
+from optiproxy_nas.execution.seed_at_import import SeedAtImport
 
 PREPARATION, TRAINING = "preparation.pickle", "training.pickle"  # files of a payload
 starting = False  # whether this process is a worker that imports what it is to train
@@ -110,7 +110,7 @@ class _Worker:
         self._running: Job | None = None
         self._told_to_end = False
         self._standard = os.dup(1), os.dup(2)
-        self._seeds = _SeedAtImport()
+        self._seeds = SeedAtImport()
         sys.meta_path.insert(0, self._seeds)
         faulthandler.enable()  # a crash leaves its stack in the output
         _end_children_by_default()
@@ -244,41 +244,6 @@ class _Parent:
     def pause_others(self) -> None:
         if self._worker.send_for(self._job, "pause"):
             self._worker.wait_for_parent()
-
-
-class _SeedAtImport:
-    """Seeds NumPy and torch before a training, or as soon as the training imports them."""
-
-    _seeders: Mapping[str, Callable[[Any, int], Any]] = {
-        "numpy": lambda numpy, seed: numpy.random.seed(seed),
-        "torch": lambda torch, seed: torch.manual_seed(seed),
-    }
-
-    def set(self, seed: int) -> None:
-        """Seed what is imported now."""
-        self._seed, self._searching = seed, False
-        for name, seeder in self._seeders.items():
-            if name in sys.modules:
-                seeder(sys.modules[name], seed)
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Return the module's own spec; its loader seeds the module in the end."""
-        if name not in self._seeders or not hasattr(self, "_seed") or self._searching:
-            return None
-        self._searching = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._searching = False
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def execute_and_seed(module: Any) -> None:
-                execute(module)
-                self._seeders[name](module, self._seed)
-
-            spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
-        return spec
 
 
 def _has_released_cuda() -> bool:

@@ -17,8 +17,8 @@ from optiproxy_nas.methods.base import (
     Proposals,
     Records,
     Unavailable,
-    training_of,
 )
+from optiproxy_nas.methods.typed_parameters import training_of
 from optiproxy_nas.objectives import with_direction
 from optiproxy_nas.presets import load_preset, objective_defaults
 from optiproxy_nas.spaces import get_space

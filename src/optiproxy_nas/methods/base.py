@@ -6,23 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self
 
 import pandas as pd
 from pydantic import Field
 from torch import Tensor
 
 from optiproxy_nas.algorithm.search_parameters import RunParameters
-from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.core.arrays import Floats, Tensors
 from optiproxy_nas.core.errors import ParameterError
 from optiproxy_nas.core.mappings import changes
 from optiproxy_nas.core.parameters import StrictModel
 from optiproxy_nas.core.validation import validate
-from optiproxy_nas.objectives import Training, resolve_objective, setting_names
+from optiproxy_nas.methods.typed_parameters import typed_parameters
 from optiproxy_nas.spaces.base import SearchSpace
-
-Typed = TypeVar("Typed", bound=RunParameters)
 
 
 class MethodSettings(StrictModel):
@@ -270,34 +267,6 @@ class Method(ABC):
     def overrides(cls, parameters: Any) -> list[str]:
         """Return what differs from the method's defaults: ``["population = 50 (20)", ...]``."""
         return changes(cls.Settings().model_dump(), parameters.settings)
-
-
-def typed_parameters(kind: type[Typed], values: Mapping[str, Any], also: Iterable[str]) -> Typed:
-    """Return values as parameters of a kind, the objective completed by what its source tells.
-
-    Raises:
-        ParameterError: an unknown name (with the nearest allowed one), a wrong type or value.
-        UnknownNameError: an unregistered objective.
-    """
-    training = training_of(values.get("source"), values.get("problem") is not None)
-    objective = resolve_objective(values.get("objective"), training)
-    return validate(kind, {**values, "objective": objective}, also, setting_names)
-
-
-def training_of(source: str | None, is_problem: bool = False) -> Training | None:
-    """Return what a registered source tells of its full training.
-
-    A problem's goes on from where the one before ended, in its folder. None where there is no such
-    source: a user's function, or a name that is refused later, with the run's facts.
-    """
-    if is_problem:
-        return Training(None, continues=True)
-    try:
-        found = get_source(str(source))
-    except ParameterError:
-        return None
-    contents = found.contents
-    return Training(found.family.full_epochs, contents.continues, contents.direction)
 
 
 def missing_extra(method: str, error: ImportError) -> ParameterError:

@@ -28,8 +28,8 @@ from optiproxy_nas.methods.base import (
     Records,
     StepRecord,
     Unavailable,
-    typed_parameters,
 )
+from optiproxy_nas.methods.typed_parameters import typed_parameters
 from optiproxy_nas.objectives import given_settings, name_of, with_defaults
 from optiproxy_nas.presets import load_preset, objective_defaults
 from optiproxy_nas.proxies import PROXIES, build_proxy
