@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,16 @@ import torch
 
 from optiproxy_nas.algorithm.archive import (  # type: ignore[attr-defined]
     COLUMNS,
+    FEW_COLUMNS,
     check_archive,
     codes_of,
+    empty_archive,
     extend,
     make_batch,
+    with_columns,
 )
 from optiproxy_nas.core.errors import ArtifactError
+from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.objectives.accuracy import Accuracy
 from optiproxy_nas.spaces.base import SearchSpace
 from optiproxy_nas.spaces.nb201 import NASBench201
@@ -73,6 +78,45 @@ def test_extend_makes_a_new_table(
     assert grown["best"].iloc[-1] == 99
     with pytest.raises(ValueError, match="length"):
         added(archive, batch, np.array([1.0, 2.0]))
+
+
+def test_before_the_first_query_all_columns_are_there(space: SearchSpace, archive: Any) -> None:
+    objective = resolve_objective({"name": "constrained", "constraints": ["latency_ms <= 5"]})
+    empty = empty_archive(space, objective)
+    assert len(empty) == 0
+    assert codes_of(space, empty).shape == (0, space.code_length)
+    assert check_archive(space, empty, objective) is empty
+    pd.testing.assert_series_equal(empty_archive(space, OBJECTIVE).dtypes, archive.dtypes)
+
+
+def test_codes_are_found_by_their_names(space: SearchSpace, archive: Any) -> None:
+    codes = codes_of(space, archive)
+    assert codes.dtype == torch.int64
+    small = {f"code_{place}": "int32" for place in range(space.code_length)}
+    for table in (archive[archive.columns[::-1]], archive.astype(small)):
+        found = codes_of(space, table)
+        assert found.dtype == torch.int64
+        assert torch.equal(found, codes)
+
+
+def test_many_columns_are_added_as_few_are(archive: Any) -> None:
+    new = {f"x_{number}": np.arange(6) + number for number in range(FEW_COLUMNS)}
+    table = archive.set_axis(range(3, 9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wide = with_columns(table, {"step": np.arange(6), **new})
+    pd.testing.assert_frame_equal(wide, table.assign(step=np.arange(6), **new))
+
+
+def test_what_is_not_predicted_is_missing_and_not_an_object(
+    space: SearchSpace, generator: torch.Generator
+) -> None:
+    batch = make_batch(space, space.random(2, generator), 3)
+    assert batch["step"].tolist() == [3, 3]
+    assert batch["group"].tolist() == [-1, -1]
+    for name in ("predicted", "predicted_sd", "score"):
+        assert batch[name].dtype == np.float64
+        assert batch[name].isna().all()
 
 
 @pytest.mark.parametrize(("kind", "is_valid"), [("str", True), ("float64", False)])

@@ -14,6 +14,7 @@ from torch import nn
 
 from optiproxy_nas.algorithm.archive import make_batch
 from optiproxy_nas.algorithm.candidates import Pool
+from optiproxy_nas.algorithm.pending import followed_members
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
 from optiproxy_nas.algorithm.selection import select_best, select_queries
 from optiproxy_nas.core.errors import ProxyError
@@ -97,6 +98,52 @@ def test_without_the_proxy_every_candidate_is_as_likely(
         chosen += [scores.index(score) for score in table["score"]]
     counts = np.bincount(chosen, minlength=4)
     assert counts.min() > 25, counts  # 50 expected, sd 6
+
+
+def test_without_the_proxy_the_generator_alone_decides(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
+    settings = make_parameters(selection={"use_proxy": False}).selection
+    drawn = torch.rand(6, generator=torch.Generator().manual_seed(5))
+    stream = torch.Generator().manual_seed(5)
+    best = select_best(torch.arange(6.0), 4, settings, stream)
+    assert best.tolist() == drawn.argsort(descending=True)[:4].tolist()
+
+
+def test_promotions_follow_one_member_while_trials_are_pending(
+    nb201: NASBench201,
+    make_parameters: Callable[..., SearchParameters],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parameters = make_parameters(selection={"pending": "thompson"}, proxy={"members": 3})
+    predicted: list[torch.Tensor] = []
+
+    def promotions(task: Any, archive: Any, predict: Any, *_: Any) -> Any:
+        predicted.append(predict(np.array([0, 2])))
+        return np.empty(0, dtype=np.int64)
+
+    monkeypatch.setattr(type(parameters.objective.task), "promotions", promotions)
+    codes = nb201.random(6, torch.Generator().manual_seed(4))
+    archive = make_batch(nb201, codes[:4], 0).assign(value=VALUES)
+    rows = make_batch(nb201, codes[4:], 1)
+    members = torch.arange(3.0).reshape(3, 1, 1)
+    for step in range(1, 9):
+        select_queries(
+            nb201,
+            Pool(codes[:0], torch.empty(0, dtype=torch.int64), 0, 0, 1),
+            lambda asked: members.expand(3, 1, len(asked)),
+            archive,
+            parameters,
+            2,
+            step,
+            torch.Generator(),
+            rows,
+            pending=rows,
+        )
+    assert {tuple(found.shape) for found in predicted} == {(1, 1, 2)}
+    followed = [followed_members(rows, parameters, step, 3) for step in range(1, 9)]
+    assert [found.unique().tolist() for found in predicted] == [[it[0]] for it in followed if it]
+    assert len({it[0] for it in followed if it}) > 1
 
 
 def test_ties_go_to_the_first_drawn(

@@ -12,6 +12,7 @@ from optiproxy_nas import Choice, Space, search
 from optiproxy_nas.algorithm import steps
 from optiproxy_nas.algorithm.archive import codes_of, make_batch
 from optiproxy_nas.algorithm.search_parameters import SearchParameters
+from optiproxy_nas.algorithm.selection import select_queries
 from optiproxy_nas.algorithm.twins import twin_spread, with_spread, with_twins
 from optiproxy_nas.proxies.targets import acquisition_score
 from optiproxy_nas.spaces.nb201 import NASBench201
@@ -85,6 +86,19 @@ def test_candidates_are_twins_of_the_best_and_nothing_taken(
     unavailable = make_batch(nb201, codes_of(nb201, archive)[-5:], step=1)
     unchanged, _ = with_twins(nb201, pool, predict, archive, parameters, unavailable)
     assert len(unchanged.codes) == 0
+    # Nor is one selected, however well the proxy scores it.
+    pools = "|avg_pool_3x3~0|+|avg_pool_3x3~0|avg_pool_3x3~1|+"
+    alone = nb201.from_string(f"{pools}|avg_pool_3x3~0|avg_pool_3x3~1|avg_pool_3x3~2|")
+    pool = pool._replace(codes=alone, group=torch.zeros(1, dtype=torch.int64))
+
+    def prefers_others(codes: torch.Tensor) -> torch.Tensor:
+        return (codes != alone).any(-1).float().expand(2, 1, -1)
+
+    for rows, is_alone in ((None, False), (unavailable, True)):
+        chosen = select_queries(
+            nb201, pool, prefers_others, archive, parameters, 1, 1, torch.Generator(), rows
+        )
+        assert (chosen["architecture"].tolist() == nb201.to_string(alone)) is is_alone
 
 
 @pytest.mark.heavy

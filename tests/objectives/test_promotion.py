@@ -361,6 +361,26 @@ def test_no_promotion_that_the_step_cannot_pay(
         assert int((batch["epochs"] == FULL).sum()) == full
 
 
+def test_a_promotion_has_a_prediction_of_its_value(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
+    fully = ((2, FULL, 60.0), (0, FULL, 70.0), (1, FULL, 80.0))
+    archive = archive_of(*low_rows(1.0, 2.0, 3.0, 4.0), *fully)
+    batch = selected(objective_of(), archive, make_parameters(fit={"targets": "rank"}), 224, 1)
+    assert batch["epochs"].tolist() == [FULL, LOW]
+    assert np.isfinite(batch["predicted"]).all()
+
+
+def test_where_nothing_is_left_the_batch_is_empty_with_all_columns(
+    make_parameters: Callable[..., SearchParameters],
+) -> None:
+    archive = archive_of(*THREE)
+    full = selected(objective_of(), archive, make_parameters(), 224)
+    empty = selected(objective_of(), archive, make_parameters(), LOW, new=0)
+    assert len(empty) == 0
+    assert set(empty) == set(full)
+
+
 def test_before_promotions_begin_a_step_buys_new_cells_only(
     make_parameters: Callable[..., SearchParameters],
 ) -> None:
