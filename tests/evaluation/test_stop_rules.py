@@ -138,13 +138,3 @@ def test_a_run_of_kedro_warns_of_a_wide_epsilon_too(caplog: pytest.LogCaptureFix
         progress.update(pd.concat([archive, archive.assign(value=99.0)]), None)
         progress.close()
         assert len(caplog.records) == (not quiet)
-
-
-def test_the_bar_says_that_nothing_is_feasible_yet(capsys: pytest.CaptureFixture[str]) -> None:
-    objective = {"name": "constrained", "constraints": ["size <= 1"]}
-    progress = RunProgress(Search(objective=objective).parameters, "value", quiet=False)
-    progress.update(pd.DataFrame({"value": [1.0], "best": [math.nan], "cost": [1]}), None)
-    progress.close()
-    shown = capsys.readouterr().err
-    assert "none feasible yet" in shown
-    assert "best" not in shown

@@ -225,6 +225,7 @@ def search(
         SearchBar(opened, progress) as bar,
         carrying_result(opened, answering),
     ):
+        bar.begin(opened, answering.journal)
         called: list[Callback] = [bar.trial_ended, *chosen, *rules, *answering.callbacks]
         answering.drive(opened, called, bar.show)
         confirm_best(opened, answering.evaluator, opened.parameters, bar.confirmed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Self
 
 from tqdm import tqdm
@@ -13,7 +14,8 @@ from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.answers import Outcome
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.status import Status
+from optiproxy_nas.evaluation.journal import Journal
+from optiproxy_nas.evaluation.status import Status, charge_of, journal_note
 from optiproxy_nas.evaluation.trials import Trial
 
 
@@ -30,11 +32,22 @@ class SearchBar:
         self._full_cost = price.full_cost
         total = search.parameters.budget
         self._has_status = False
+        self._earlier = 0  # what the trainings of the journal were charged
         self._view: NotebookView | None = None
         if visible and in_notebook():
             self._view = NotebookView(search, search.record_parameters, search.target)
         is_bar = visible and self._view is None
         self._bar = tqdm(total=total, desc=price.unit, disable=not is_bar)
+
+    def begin(self, search: Search, journal: Journal | None) -> None:
+        """Begin with what the journal has."""
+        if self._bar.disable or journal is None or not len(journal):
+            return
+        self._bar.write(journal_note(len(journal)), file=sys.stderr)
+        charged = sum(charge_of(request, search.objective) for request, _ in journal.attempts())
+        start = min(charged, search.parameters.budget)  # the pace is that of this session
+        self._bar.initial = self._bar.n = self._bar.last_print_n = start
+        self._earlier = start
 
     def trial_ended(self, search: AskTell, trial: Trial) -> None:
         """Show a trial that is over."""
@@ -45,7 +58,7 @@ class SearchBar:
         if not self._has_status and not math.isnan(best := search.best):  # something is eligible
             shown = f"best {value_text(self._target, best)}"
             self._bar.set_postfix_str(shown, refresh=False)
-        self._bar.update(search.spent_on_ended - self._bar.n)
+        self._bar.update(max(search.spent_on_ended, self._earlier) - self._bar.n)
 
     def show(self, status: Status) -> None:
         """Show how an asynchronous search stands."""
@@ -54,7 +67,7 @@ class SearchBar:
 
     def confirmed(self, request: Request, outcome: Outcome) -> None:
         """Show a training that confirms."""
-        self._bar.update(self._full_cost)
+        self._bar.update(min(self._full_cost, (self._bar.total or 0) - self._bar.n))
 
     def __enter__(self) -> Self:
         return self

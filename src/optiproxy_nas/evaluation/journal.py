@@ -97,6 +97,10 @@ class Journal:
         """Return what an attempt gave, None where the journal has none."""
         return self._found[_key(request)][1] if _key(request) in self._found else None
 
+    def attempts(self) -> list[tuple[Request, Outcome]]:
+        """Return all attempts, also at confirmations, in the order in which they ended."""
+        return list(self._found.values())
+
     def trials(self) -> list[tuple[Request, Outcome]]:
         """Return all attempts at trials of the search, in the order in which they ended."""
         return [found for found in self._found.values() if not found[0].repeat]

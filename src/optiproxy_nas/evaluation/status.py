@@ -1,4 +1,4 @@
-"""How an asynchronous search stands: its workers, its trials, and how long it will take."""
+"""How a search stands: what is spent; its workers, its trials, and how long it will take."""
 
 from __future__ import annotations
 
@@ -10,9 +10,28 @@ from typing import Any, NamedTuple
 from optiproxy_nas.core.numbers import duration, value_text
 from optiproxy_nas.evaluation.ask_tell import AskTell
 from optiproxy_nas.evaluation.asking import Asking
+from optiproxy_nas.evaluation.evaluator import Request
+from optiproxy_nas.objectives.base import Objective
 
 _log = logging.getLogger("optiproxy_nas")  # a warning of it is a line on standard error
 AHEAD = 0.05  # share of a training that the method may take before it is asked ahead of need
+
+
+def charge_of(request: Request, objective: Objective) -> int:
+    """Return what a training is charged, in the objective's unit; 0 for one that is tried again."""
+    if request.attempt > 1:
+        return 0
+    charged = 1 if request.epochs is None else request.epochs
+    if request.folder and not request.repeat:  # it continues the training of the rung below
+        rungs = [fidelity.epochs for fidelity in objective.fidelities]
+        charged -= max((rung for rung in rungs if rung < charged), default=0)
+    return charged
+
+
+def journal_note(trainings: int) -> str:
+    """Return the line that says how many trainings a search takes from its journal."""
+    noun = "training was" if trainings == 1 else "trainings were"
+    return f"{trainings} {noun} taken from the journal, and cost nothing again."
 
 
 class Status(NamedTuple):

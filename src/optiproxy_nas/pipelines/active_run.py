@@ -85,6 +85,7 @@ class ActiveRun:
                 value.live = self.live = self._live_status()
                 if self.progress is not None:
                     value.on_ended = self.progress.trial_ended
+                    self.progress.trainings_begin(value.earlier, value.starts)
             elif name == "data_digests":
                 data = {"problem": self.parameters.problem, "datasets": value}
                 self.record_data(with_prior(data, self.prior))

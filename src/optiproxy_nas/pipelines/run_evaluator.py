@@ -49,7 +49,9 @@ class RunEvaluator(Evaluator):
         replay: train nothing: the journal has all.
 
     Attributes:
-        on_ended: called with each request of a batch and its outcome, as it ends.
+        earlier: the attempts that the journal had when it was opened.
+        starts: number of workers that it starts, or waits for; 0: it trains in this process.
+        on_ended: called with each request of a batch and its outcome, as its training ends.
         live: shows and tracks how an asynchronous search stands.
 
     Raises:
@@ -81,6 +83,9 @@ class RunEvaluator(Evaluator):
             raise
         self._trained, self._evaluator = trained, Journaled(trained, self._journal, replay)
         self.at_once = self._evaluator.at_once
+        self.earlier = self._journal.attempts()
+        self._earlier_keys = {request.key for request, _ in self.earlier}
+        self.starts = 0 if settings.executor == "serial" else settings.workers
         self._full_epochs = parameters.objective.full_fidelity
         self.on_ended: Callable[[Request, Outcome], None] | None = None
         self.live: LiveStatus | None = None
@@ -97,7 +102,8 @@ class RunEvaluator(Evaluator):
         """Give what the journal has, and train the others."""
         requests = self._prepared_by_journal(objective, requests)
         for place, outcome in self._evaluator.ended(objective, requests):
-            if self.on_ended is not None:
+            is_new = requests[place].key not in self._earlier_keys
+            if is_new and self.on_ended is not None:
                 self.on_ended(requests[place], outcome)
             yield place, outcome
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from optiproxy_nas.algorithm.alarms import AlarmLog
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.core.numbers import value_text
 from optiproxy_nas.evaluation.answers import Outcome
+from optiproxy_nas.evaluation.batch import evaluated_rows
 from optiproxy_nas.evaluation.evaluator import Request
-from optiproxy_nas.evaluation.status import Status
+from optiproxy_nas.evaluation.status import Status, charge_of, journal_note
 from optiproxy_nas.evaluation.stop_rules import WarnOfWideEpsilon
 from optiproxy_nas.presets import misfit
 from optiproxy_nas.problems import VALUE
@@ -59,24 +60,45 @@ class RunProgress:
             disable=quiet,
             miniters=1,  # a training may last for hours
         )
-        self._best, self._failed = "", pd.DataFrame()
+        self._best, self._failed = math.nan, pd.DataFrame()
+        self._has_complete = False  # trials, of which none may be eligible
+        self._earlier = 0  # what the trainings of the journal were charged
         self._wide_epsilon = WarnOfWideEpsilon(parameters)
         self._alarms: AlarmLog | None = None
         if isinstance(parameters, SearchParameters):
             self._alarms = AlarmLog(parameters.groups, parameters.alarms)
+
+    def trainings_begin(self, earlier: Sequence[tuple[Request, Outcome]], workers: int) -> None:
+        """Begin with what the journal has, and say which workers are awaited.
+
+        Args:
+            earlier: the attempts in the journal.
+            workers: that start; 0: this process trains.
+        """
+        for request, outcome in earlier:
+            self._take_best(request, outcome)
+        charged = sum(charge_of(request, self._objective) for request, _ in earlier)
+        self._earlier = min(charged, int(self._bar.total or 0))
+        if not self._quiet and earlier:
+            self._bar.write(journal_note(len(earlier)), file=sys.stderr)
+        if not self._quiet and workers and self._earlier < (self._bar.total or 0):
+            noun = "worker" if workers == 1 else "workers"
+            line = f"Starting {workers} {noun}; the bar moves when a training has ended."
+            self._bar.write(line, file=sys.stderr)
+        # The pace is that of this session.
+        self._bar.initial = self._bar.n = self._bar.last_print_n = self._earlier
+        self._show(self._best_text)
+        self._bar.refresh()
 
     def trial_ended(self, request: Request, outcome: Outcome) -> None:
         """Show a trial of a problem; :meth:`update` tells what its batch was charged in the end."""
         value = outcome.metrics.get(VALUE)
         ended = "failed" if value is None else value_text(self._target, value)
         repeat = f"confirmation {request.repeat} of " if request.repeat else ""
-        self._show(f"{self._best}{self._failures}{repeat}trial {request.number}: {ended}")
-        charged = 1 if request.epochs is None else request.epochs
-        if request.folder and not request.repeat:  # it continues the training of the rung below
-            rungs = [fidelity.epochs for fidelity in self._objective.fidelities]
-            charged -= max((rung for rung in rungs if rung < charged), default=0)
-        if request.attempt == 1:
-            self._bar.update(min(charged, (self._bar.total or 0) - self._bar.n))
+        self._take_best(request, outcome)
+        self._show(self._best_text, self._failures, f"{repeat}trial {request.number}: {ended}")
+        charged = charge_of(request, self._objective)
+        self._bar.update(min(charged, (self._bar.total or 0) - self._bar.n))
 
     def step_ended(self, numbers: Mapping[str, Any]) -> None:
         """Warn of what a step's numbers raise for the first time."""
@@ -88,24 +110,36 @@ class RunProgress:
         for start, phase in _PHASES.items():
             if name.startswith(start) and self._bar.n >= (self._bar.total or 0):
                 self._bar.bar_format = _STATUS_FORMAT.replace("<{remaining}", "")
-                self._bar.set_postfix_str(f"{self._best}{self._failures}{phase}")
+                self._show(self._best_text, self._failures, phase)
+                self._bar.refresh()
+
+    def _take_best(self, request: Request, outcome: Outcome) -> None:
+        """Count a trial that has ended, before its batch is over."""
+        if outcome.error or request.repeat:
+            return
+        batch = pd.DataFrame({"architecture": [request.architecture], "epochs": [request.epochs]})
+        row = evaluated_rows(self._objective, batch, [outcome.metrics], [outcome.stopped])
+        order, self._has_complete = self._objective.order, True
+        self._best = float(order.better(self._best, order.best(row)[0]))
 
     @property
-    def _none_yet(self) -> str:
+    def _best_text(self) -> str:
+        if not math.isnan(self._best):
+            return f"best {value_text(self._target, self._best)}"
+        if not self._has_complete:
+            return ""
         return "none fully trained yet" if self._objective.fidelities else "none feasible yet"
 
     @property
     def _failures(self) -> str:
-        return f"{len(self._failed)} failed, " if len(self._failed) else ""
+        return f"{len(self._failed)} failed" if len(self._failed) else ""
 
     def show_status(self, status: Status) -> None:
         """Show an asynchronous search: what is spent, and how busy its workers are."""
         self._bar.bar_format = _STATUS_FORMAT
-        if not math.isnan(status.best):
-            self._best = f"best {value_text(self._target, status.best)}, "
-        text = status.text(self._target)
-        none = math.isnan(status.best) and status.complete > 0
-        self._show(f"{text}, {self._none_yet}" if none else text)
+        self._best, self._has_complete = status.best, status.complete > 0
+        none_yet = self._best_text if math.isnan(status.best) else ""
+        self._show(status.text(self._target), none_yet)
         self._bar.update(status.spent_on_ended - self._bar.n)
         if sys.stderr.isatty():  # a file gets a line where something was spent
             self._bar.refresh()
@@ -122,17 +156,14 @@ class RunProgress:
             return
         if not self._quiet:
             self._wide_epsilon.look(archive)
-        best = float(archive["best"].iloc[-1])
-        text = self._none_yet if math.isnan(best) else f"best {value_text(self._target, best)}"
-        self._best = f"{text}, "
-        count = len(self._failed)
-        self._show(text + (f", {count} failed" if count else ""))
+        self._best, self._has_complete = float(archive["best"].iloc[-1]), True
+        self._show(self._best_text, self._failures)
         charged = int(self._objective.price.costs(archive).sum())
-        charged += int(self._objective.price.costs(self._failed).sum()) if count else 0
-        self._bar.update(charged - self._bar.n)
+        charged += int(self._objective.price.costs(self._failed).sum()) if len(self._failed) else 0
+        self._bar.update(max(charged, self._earlier) - self._bar.n)
 
-    def _show(self, text: str) -> None:
-        self._bar.set_postfix_str(text, refresh=False)
+    def _show(self, *parts: str) -> None:
+        self._bar.set_postfix_str(", ".join(filter(None, parts)), refresh=False)
 
     def close(self) -> None:
         """Leave the bar as it is."""
