@@ -18,7 +18,7 @@ from optiproxy_nas.core.fields import described, fields_of
 from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
-from optiproxy_nas.pipelines.parameter_fields import LOOKING
+from optiproxy_nas.pipelines.parameter_fields import BRACKETS, LOOKING, SYMBOLS
 from optiproxy_nas.pipelines.run_parameters import ProblemRunSettings
 from optiproxy_nas.presets import DEFAULT, load_preset, preset_names
 
@@ -68,7 +68,11 @@ def parameters_page() -> str:
     objective = fields_of(SearchParameters)
     run = fields_of(ProblemRunSettings)
     own = {name: field for name, field in objective.items() if name not in fields_of(RunParameters)}
+    symbols = [[it.text, it.meaning, f"`{it.parameter}`"] for it in SYMBOLS]
     parts = [
+        "## Symbols of the paper",
+        f"They stand in the tables below. {BRACKETS}",
+        _lines(["symbol", "meaning", "parameter"], symbols),
         "## Of every search",
         _table(fields_of(RunParameters)),
         "## Of a run under Kedro",

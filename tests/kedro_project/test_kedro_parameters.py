@@ -1,6 +1,7 @@
 """A wrong parameter: one message that helps, exit code 1, and nothing created."""
 
 import os
+import re
 
 import pytest
 from kedro_runs import command, tree
@@ -10,7 +11,7 @@ from optiproxy_nas.core.mappings import flatten
 from optiproxy_nas.methods import METHODS
 from optiproxy_nas.objectives import OBJECTIVES
 from optiproxy_nas.pipelines import run_hooks
-from optiproxy_nas.pipelines.parameter_fields import search_fields
+from optiproxy_nas.pipelines.parameter_fields import SYMBOLS, search_fields
 from optiproxy_nas.presets import load_preset
 from optiproxy_nas.runs import run_names
 
@@ -203,6 +204,18 @@ def test_names_that_are_none_are_refused_in_the_list(project, options):
     result = command(project, "parameters", *options)
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
+
+
+def test_symbols_of_the_paper_have_a_legend(project):
+    output = command(project, "parameters").output
+    legend = output[output.index("Symbols of the paper") :]
+    fields = search_fields(METHODS.load("optiproxy"), OBJECTIVES.load("accuracy"))
+    for symbol in SYMBOLS:
+        assert symbol.meaning in legend
+        assert set(symbol.text.split(", ")) <= set(
+            re.findall(r"\w+", fields[symbol.parameter].description)
+        )
+    assert "Symbols" not in command(project, "parameters", "--pipeline=compare").output
 
 
 def test_every_parameter_says_what_it_is():

@@ -19,7 +19,13 @@ from optiproxy_nas.core.mappings import flatten, merge
 from optiproxy_nas.methods import method_of
 from optiproxy_nas.objectives import resolve_objective
 from optiproxy_nas.pipelines.configuration import resolve_parameters
-from optiproxy_nas.pipelines.parameter_fields import LOOKING, Fields, search_fields
+from optiproxy_nas.pipelines.parameter_fields import (
+    BRACKETS,
+    LOOKING,
+    Fields,
+    search_fields,
+    symbols_of,
+)
 from optiproxy_nas.spaces import space_label
 from optiproxy_nas.sweeps.planning import PIPELINE, raw_parameters
 
@@ -61,6 +67,8 @@ def parameters(
         _, defaults = _resolved(raw_parameters(project, "base"), pipeline, {})
         rows = _rows(fields, values, defaults)
     click.echo(_table(rows))
+    if legend := _legend(fields):
+        click.echo(f"\n{legend}")
     click.echo(
         f"\nSet any of them: kedro run --pipeline={pipeline} --params=NAME=VALUE,NAME=VALUE\n"
         "or in conf/local. A list is written with semicolons, nothing as null."
@@ -115,6 +123,15 @@ def _text(value: Any) -> str:
         return ";".join(map(_text, value)) or "null"
     words = {True: "on", False: "off"} if isinstance(value, bool) else {None: "null"}
     return words.get(value) or str(value)
+
+
+def _legend(fields: Fields) -> str:
+    """Return what the paper's symbols mean that the table has; "": it has none."""
+    symbols = symbols_of(fields.keys())
+    width = max((len(symbol.text) for symbol in symbols), default=0)
+    lines = [f"  {symbol.text:{width}}  {symbol.meaning}" for symbol in symbols]
+    brackets = [BRACKETS] if len(symbols) > 1 else []
+    return "\n".join(["Symbols of the paper:", *lines, *brackets]) if lines else ""
 
 
 def _table(rows: Sequence[_Row]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
@@ -26,6 +26,34 @@ LOOKING: Mapping[str, type[StrictModel]] = {
     "compare": ComparisonSettings,
     "diagnose": DiagnosisSettings,
 }
+
+
+class Symbol(NamedTuple):
+    """A symbol of the paper that descriptions of parameters use."""
+
+    text: str
+    parameter: str  # that has it in its description
+    meaning: str
+
+
+SYMBOLS = (
+    Symbol("C", "budget", "the budget"),
+    Symbol("K", "gradient.groups", "groups, each with logits (α, β) of its own"),
+    Symbol("α, β", "gradient.groups", "logits of the operations, and of the edges"),
+    Symbol("η1", "gradient.lr_alpha", "learning rate of α"),
+    Symbol("η2", "gradient.lr_beta", "learning rate of β"),
+    Symbol("τ", "gradient.base_temperature", "temperature of the relaxed space: low is discrete"),
+    Symbol("Q", "selection.samples", "candidates, drawn from the logits in each step"),
+    Symbol("B", "selection.batch", "the best candidates of a step, which are queried"),
+    Symbol("λ", "fit.ranking_coefficient", "weight of the ranking loss (Eq. 4 of appendix A.4)"),
+    Symbol("m", "fit.ranking_margin", "margin of the ranking loss (Eq. 5 of appendix A.4)"),
+)
+BRACKETS = "A name in brackets, such as (parallel_batch), is that of the authors' code."
+
+
+def symbols_of(names: Collection[str]) -> list[Symbol]:
+    """Return the symbols that the descriptions of the parameters of these names use."""
+    return [symbol for symbol in SYMBOLS if symbol.parameter in names]
 
 
 def search_fields(
