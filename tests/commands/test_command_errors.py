@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
@@ -16,3 +18,17 @@ def test_a_name_of_a_stranger_does_not_move_the_cursor(kind: type[Exception]) ->
     assert "x\\x1b[2J" in caught.value.message
     assert "Zürich" in caught.value.message
     assert not set("\x1b\r\u202e") & set(caught.value.message)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_bound"), [("=90", True), ("0.3,seed=1", True), ("log", False)]
+)
+def test_a_bound_that_a_shell_took_for_a_file_is_named(
+    name: str, is_bound: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (tmp_path / name).open("w") as file:
+        monkeypatch.setattr("sys.stdout", file)
+        with pytest.raises(click.ClickException) as caught, clear_errors():
+            raise DataError("What is wrong.")
+    assert (repr(name) in caught.value.message) == is_bound

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
+from pathlib import Path
 
 import click
 from kedro.io import DatasetError
@@ -15,6 +18,7 @@ from optiproxy_nas.core.errors import OptiProxyError, message_of
 from optiproxy_nas.evaluation.interrupts import hold_interrupts
 
 TRACEBACK = "OPTIPROXY_TRACEBACK"
+_BOUND = re.compile(r"=?[0-9.]+([eE][-+]?[0-9]+)?([,;].*)?")  # of latency_ms>=90,seed=1
 
 
 @contextmanager
@@ -29,7 +33,8 @@ def clear_errors(go_on: str | None = None) -> Iterator[None]:
     try:
         yield
     except (OptiProxyError, DatasetError, OSError) as error:
-        raise click.ClickException(printable(message_of(error))) from error
+        message = " ".join(filter(None, [message_of(error), _redirection()]))
+        raise click.ClickException(printable(message)) from error
     except click.ClickException:
         raise
     except Exception as error:
@@ -52,6 +57,20 @@ def printable(text: str) -> str:
     Names of a stranger's runs and files are in it; none of them may move the cursor.
     """
     return "".join(it if it.isprintable() or it == "\n" else ascii(it)[1:-1] for it in text)
+
+
+def _redirection() -> str:
+    """Return what to do about the file that a shell made of ``metric > 90``; "": it made none."""
+    with suppress(OSError, ValueError):  # standard output may be no file, or closed
+        output = os.fstat(sys.stdout.fileno())
+        if stat.S_ISREG(output.st_mode):
+            for path in Path.cwd().iterdir():
+                if _BOUND.fullmatch(path.name) and os.path.samestat(output, path.stat()):
+                    return (
+                        f"The shell took a > that is not quoted for the file {path.name!r}: quote "
+                        "the whole argument, and delete that file."
+                    )
+    return ""
 
 
 def _notes(error: BaseException) -> str:
