@@ -13,8 +13,8 @@ from kedro_runs import REPOSITORY, catalog_patterns
 
 import optiproxy_nas
 from optiproxy_nas.pipeline_registry import register_pipelines
-from optiproxy_nas.pipelines import asynchronous, ingest, methods, search
-from optiproxy_nas.pipelines.configuration import DRAWN_STEPS
+from optiproxy_nas.pipelines import asynchronous, configuration, ingest, methods, search
+from optiproxy_nas.pipelines.configuration import DRAWN_STEPS, SearchSession
 from optiproxy_nas.pipelines.report_nodes import collect_diagnostics
 from optiproxy_nas.problems.resolution import PROBLEMS, resolve_problem
 from optiproxy_nas.runs.datasets.model_folder import MODEL
@@ -197,3 +197,15 @@ def test_a_search_of_its_initial_sample_alone_has_diagnostics_that_can_be_read(t
     for diagnostics in (collect_diagnostics(), found.diagnostics):
         diagnostics.to_csv(tmp_path / "diagnostics.csv", index=False)
         assert pd.read_csv(tmp_path / "diagnostics.csv").columns.tolist() == ["step"]
+
+
+def test_a_session_of_a_subfolder_logs_as_its_project_does(bare_project, monkeypatch):
+    applied = []
+    monkeypatch.setattr(configuration, "configure_logging", applied.append)
+    monkeypatch.delenv("KEDRO_LOGGING_CONFIG", raising=False)
+    SearchSession.create(bare_project)
+    assert applied == []  # Kedro itself has read the file
+    monkeypatch.chdir(bare_project / "conf")
+    SearchSession.create(bare_project)
+    (settings,) = applied
+    assert settings["loggers"]["kedro"]["level"] == "ERROR"

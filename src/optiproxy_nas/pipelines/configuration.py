@@ -15,17 +15,20 @@ package; those of the user get their parameters and their catalog as Kedro alone
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework import project
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks.markers import hook_spec
-from kedro.framework.project import pipelines
+from kedro.framework.project import configure_logging, pipelines
 from kedro.framework.session import KedroSession
+from kedro.utils import find_config_file
 from omegaconf import OmegaConf
 from pluggy import PluginManager
 
@@ -239,6 +242,14 @@ class SearchContext(KedroContext):
         return isinstance(self._hook_manager, PluginManager)
 
 
+def _log_as_in(project: Path) -> None:
+    """Configure logging by a project's file where Kedro, run in a folder of it, has seen none."""
+    if os.environ.get("KEDRO_LOGGING_CONFIG") or find_config_file("conf/logging") is not None:
+        return
+    if (path := find_config_file(str(project / "conf" / "logging"))) is not None:
+        configure_logging(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
 class SessionSpecs:
     """Hooks of a session beside Kedro's own."""
 
@@ -262,6 +273,7 @@ class SearchSession(KedroSession):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hook_manager.add_hookspecs(SessionSpecs)
+        _log_as_in(Path(self._project_path))
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a pipeline as :meth:`KedroSession.run` does.
