@@ -320,6 +320,32 @@ def test_measured_metrics_are_results_with_their_units() -> None:
     assert settings_rows(summary) == []
 
 
+def test_latencies_say_how_their_benchmark_measured_them() -> None:
+    chip, timed = "on the edge GPU (Jetson TX2)", "of a forward pass, as the source timed it"
+    summary = {
+        LATENCY: 3.71,
+        "latency_ms": 13.0,
+        "fpga_energy_mj": None,
+        "constraints": [fact(f"{LATENCY} < 4", 3.71)],
+        "measured": {LATENCY: f"milliseconds {chip}", "latency_ms": f"milliseconds {timed}"},
+    }
+    rows = dict(result_rows(summary))
+    assert rows["EdgeGPU latency"] == f"3.71 ms, {chip}"
+    assert rows["Latency"] == f"13 ms, {timed}"
+    assert rows["FPGA energy"] == "not available"
+    assert chip in terminal_summary(summary)
+    assert timed not in terminal_summary(summary)  # it is not bounded
+
+
+def test_a_latency_of_this_machine_names_it() -> None:
+    facts = {
+        **{"quantile": 0.9, "quantile_ms": 0.2, "median_ms": 0.1, "precision": 0.1},
+        **{"searched_ms": None, "threads": 1, "load": None, "runtime": "torch"},
+        "machine": {"processor": "A processor", "cores": 2, "device": "cpu"},
+    }
+    assert "A processor, 2 cores; torch on cpu, 1 thread" in terminal_summary({"latency": facts})
+
+
 def test_only_cells_that_may_be_the_answer_are_top_cells(made: Any) -> None:
     archive = made["archive"]
     feasible = (archive["violation"] == 0).to_numpy()

@@ -37,6 +37,8 @@ UNITS = {
     "loss": "nats",
     "nats": "nats",
 }
+# Units of what depends on the device -> how descriptions of such metrics begin.
+DEVICE_UNITS = {"ms": "milliseconds", "mJ": "millijoules"}
 WORDS = {"training_seconds": "training time"}  # where the parts of the name do not say it
 SURROGATE = "A surrogate's value"  # how the caution of every surrogate source begins
 _NAMED = ("accuracy", "loss")  # units that are words of the name too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from optiproxy_nas.algorithm.alarms import alarm_facts
 from optiproxy_nas.algorithm.regret_left import regret_facts
 from optiproxy_nas.algorithm.search_parameters import RunParameters, SearchParameters
 from optiproxy_nas.benchmarks.base import TEST_ACCURACY, Benchmark
+from optiproxy_nas.core.numbers import DEVICE_UNITS, unit
 from optiproxy_nas.evaluation.benchmark_problem import optimum, regret_of
 from optiproxy_nas.evaluation.incumbent import Confirmation, Incumbent, facts_of, incumbent_of
 from optiproxy_nas.evaluation.problem_evaluator import AnswerTest
@@ -40,6 +41,7 @@ def summary_of(
     row = archive.iloc[best]
     architecture, value = str(row["architecture"]), float(row["value"])
     best_of_all = optimum(objective, benchmark)
+    measurements = benchmark.measurements(architecture)
     regret = None
     if best_of_all is not None and not pd.isna(row["best"]):
         regret = regret_of(value, best_of_all)
@@ -55,9 +57,16 @@ def summary_of(
         **objective.summary(archive),
         **{
             name: value if value is None or math.isfinite(value) else "cannot run there"
-            for name, value in benchmark.measurements(architecture).items()
+            for name, value in measurements.items()
         },
+        **_meanings(benchmark, [*objective.metrics, *measurements]),
     }
+
+
+def _meanings(benchmark: Benchmark, metrics: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return what the benchmark says of each latency and energy, such as the device."""
+    of_device = [it for it in metrics if unit(it) in DEVICE_UNITS and it in benchmark.metrics]
+    return {"measured": {name: benchmark.metrics[name] for name in of_device}} if of_device else {}
 
 
 def problem_summary(

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from optiproxy_nas.core import numbers
-from optiproxy_nas.problems.latency import latency_text
+from optiproxy_nas.problems.latency import latency_text, machine_text
 from optiproxy_nas.report.run_data import Summary, present, target_of
 from optiproxy_nas.report.summary_fields import (
     ELSEWHERE,
@@ -92,11 +92,15 @@ def result_rows(summary: Summary) -> list[tuple[str, str]]:
         elif key == "optimum" and key in summary and not present(summary[key]):
             rows.append(("Optimum", NO_OPTIMUM))  # there may be no table
         elif key in summary and key not in (target, *_impossible(summary)):
-            rows.append((label_of(key, summary), result_text(summary, key)))
+            shown = result_text(summary, key)
+            rows.append((label_of(key, summary), shown + _how(key, summary)))
     rows += latency_rows(summary)
     metrics = {key: summary[key] for key in _measurements(summary)} | summary.get("metrics", {})
     return rows + [
-        (numbers.capitalised(numbers.metric_name(key)), measured(key)(value))
+        (
+            numbers.capitalised(numbers.metric_name(key)),
+            measured(key)(value) + _how(key, summary),
+        )
         for key, value in metrics.items()
     ]
 
@@ -126,9 +130,31 @@ def test_rows(summary: Summary) -> list[tuple[str, str]]:
 
 
 def latency_rows(summary: Summary) -> list[tuple[str, str]]:
-    """Return (label, text) of the latency that was measured once more after the search."""
-    facts = summary.get("latency")
-    return [("Latency, measured again", latency_text(facts))] if facts else []
+    """Return (label, text) of the latency that was measured once more, and of the machine.
+
+    Of a benchmark, (label, text) of each bound latency and energy, which say the device.
+    """
+    if facts := summary.get("latency"):
+        again, where = latency_text(facts), machine_text(facts)
+        return [("Latency, measured again", again), ("Latency, measured on", where)]
+    metrics = dict.fromkeys(it["constraint"].split()[0] for it in summary.get("constraints") or ())
+    return [
+        (f"{numbers.capitalised(numbers.metric_name(metric))}, measured", how)
+        for metric in metrics
+        if (how := measured_how(metric, summary))
+    ]
+
+
+def _how(metric: str, summary: Summary) -> str:
+    how = measured_how(metric, summary) if isinstance(summary.get(metric), Real) else ""
+    return f", {how}" if how else ""
+
+
+def measured_how(metric: str, summary: Summary) -> str:
+    """Return ``on the edge GPU (Jetson TX2)``, what the benchmark says of a metric; "": nothing."""
+    meaning = str((summary.get("measured") or {}).get(metric, ""))
+    beginning = numbers.DEVICE_UNITS.get(numbers.unit(metric), "")
+    return meaning.removeprefix(beginning).lstrip(", ")
 
 
 def noun(summary: Summary) -> str:

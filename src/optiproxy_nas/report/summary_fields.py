@@ -147,6 +147,7 @@ ELSEWHERE = frozenset(
         "test",
         "test_error",
         "latency",
+        "measured",
         "unit",
         "candidates",
         "confirmations",
