@@ -30,7 +30,7 @@ def colours(figure: Any) -> Any:
 def test_parts_that_carry_no_signal_are_grey() -> None:
     shown = colours(draw_cell(NASBench201(), HALF_DEAD))
     alive = {label for label, colour in shown.items() if colour == INK}
-    assert alive == {"input", "skip_connect", "output"}
+    assert alive == {"0 input", "skip_connect", "3 output"}
     assert {shown[label] for label in shown.keys() - alive} == {FAINT}
 
 

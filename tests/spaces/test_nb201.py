@@ -205,9 +205,9 @@ def test_samples_name_their_group(generator: torch.Generator) -> None:
 
 def test_drawing_shows_every_operation_where_it_belongs() -> None:
     lines = [line.split() for line in SPACE.draw(BEST).splitlines()]
-    assert lines[0][-3:] == ["1", "2", "out"]
+    assert lines[0][-4:] == ["1", "2", "3", "output"]
     assert lines[1:] == [
-        ["in", "conv3x3", "conv3x3", "skip"],
-        ["1", "conv3x3", "conv3x3"],
-        ["2", "conv1x1"],
+        ["0", "input", "nor_conv_3x3", "nor_conv_3x3", "skip_connect"],
+        ["1", "nor_conv_3x3", "nor_conv_3x3"],
+        ["2", "nor_conv_1x1"],
     ]

@@ -130,14 +130,17 @@ def test_rows(summary: Summary) -> list[tuple[str, str]]:
 
 
 def latency_rows(summary: Summary) -> list[tuple[str, str]]:
-    """Return (label, text) of the latency that was measured once more, and of the machine.
+    """Return (label, text) of the latency that was measured once more, and of the machine."""
+    if not (facts := summary.get("latency")):
+        return []
+    again, where = latency_text(facts), machine_text(facts)
+    return [("Latency, measured again", again), ("Latency, measured on", where)]
 
-    Of a benchmark, (label, text) of each bound latency and energy, which say the device.
-    """
-    if facts := summary.get("latency"):
-        again, where = latency_text(facts), machine_text(facts)
-        return [("Latency, measured again", again), ("Latency, measured on", where)]
-    metrics = dict.fromkeys(it["constraint"].split()[0] for it in summary.get("constraints") or ())
+
+def bound_rows(summary: Summary) -> list[tuple[str, str]]:
+    """Return (label, text) of each bound on a latency or an energy of a benchmark: the device."""
+    bounds = summary.get("constraints") or ()
+    metrics = dict.fromkeys(bound["constraint"].split()[0] for bound in bounds)
     return [
         (f"{numbers.capitalised(numbers.metric_name(metric))}, measured", how)
         for metric in metrics

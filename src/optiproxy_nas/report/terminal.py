@@ -10,6 +10,7 @@ from typing import Any
 from optiproxy_nas.report.run_data import Summary, present, target_of
 from optiproxy_nas.report.summary import (
     amount,
+    bound_rows,
     bound_sentence,
     label_of,
     latency_rows,
@@ -97,7 +98,7 @@ def _terminal_results(summary: Summary) -> Iterator[tuple[str, str]]:
         label = label_of(key, summary)
         if key == "constraints":
             yield from ((label, bound_sentence(bound)) for bound in summary.get(key) or ())
-            yield from latency_rows(summary)
+            yield from (*bound_rows(summary), *latency_rows(summary))
         elif key == "failed_trials" and not summary.get(key):
             continue
         elif present(summary.get(key)) and key != target:

@@ -28,13 +28,6 @@ EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
 NASLIB_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 
-_SHORT = {
-    "none": "none",
-    "skip_connect": "skip",
-    "nor_conv_1x1": "conv1x1",
-    "nor_conv_3x3": "conv3x3",
-    "avg_pool_3x3": "pool3x3",
-}
 _TOKEN = re.compile(r"(?P<operation>[^~|]+)~(?P<source>[0-9])")
 
 
@@ -83,7 +76,7 @@ class NASBench201(GraphSpace):
     num_edges = 0
     code_length = 6
     num_vertices = 8
-    vertex_labels: tuple[str, ...] = ("input", *len(EDGES) * ("",), "output")
+    vertex_labels: tuple[str, ...] = ("0 input", *len(EDGES) * ("",), "3 output")
     num_features = 7  # input, five operations, output
     size: int | None = 5**6
 
@@ -196,12 +189,12 @@ class NASBench201(GraphSpace):
     def draw(self, architecture: str) -> str:
         """Draw the cell as a matrix: rows are source nodes, columns target nodes."""
         code = self.from_string([architecture])[0].tolist()
-        cell = {edge: _SHORT[OPERATIONS[i]] for edge, i in zip(EDGES, code, strict=True)}
-        names = ("in", "1", "2", "out")
-        lines = ["from \\ to" + "".join(f"{names[target]:>10}" for target in (1, 2, 3))]
+        cell = {edge: OPERATIONS[i] for edge, i in zip(EDGES, code, strict=True)}
+        names = ("0 input", "1", "2", "3 output")
+        lines = ["from \\ to" + "".join(f"{names[target]:>14}" for target in (1, 2, 3))]
         for source in (0, 1, 2):
             row = (cell.get((source, target), "") for target in (1, 2, 3))
-            lines.append(f"{names[source]:>9}" + "".join(f"{value:>10}" for value in row))
+            lines.append(f"{names[source]:>9}" + "".join(f"{value:>14}" for value in row))
         return "\n".join(lines)
 
 

@@ -180,17 +180,6 @@ def _check_use(text: str, recipe: dict[str, Any], states: int) -> None:
             raise _invalid(text, f"no node reads {source}")
 
 
-_SHORT = {
-    "linear": "linear",
-    "blend": "blend",
-    "elementwise_prod": "product",
-    "elementwise_sum": "sum",
-    "activation_tanh": "tanh",
-    "activation_sigm": "sigmoid",
-    "activation_leaky_relu": "leaky relu",
-}
-
-
 def draw_recipe(recipe: str) -> str:
     """Draw one line a node, in an order in which they can be computed.
 
@@ -198,6 +187,6 @@ def draw_recipe(recipe: str) -> str:
     """
     nodes = json.loads(recipe)
     return "\n".join(
-        f"{name:>8} = {_SHORT[nodes[name]['op']]}({', '.join(nodes[name]['input'])})"
+        f"{name:>8} = {nodes[name]['op']}({', '.join(nodes[name]['input'])})"
         for name in _order(recipe, nodes)
     )
