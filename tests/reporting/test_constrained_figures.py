@@ -235,6 +235,18 @@ def test_front_rises_and_ends_at_the_best_of_the_archive(made: Any) -> None:
     assert made["summary"]["hypervolume"] > 0
 
 
+def test_every_query_of_a_front_stands_at_its_metric(made: Any) -> None:
+    archive = made["archive"].assign(**{SIZE: 1e4 * made["archive"][SIZE]})  # beyond any value
+    axes = draw(made, archive=archive)["pareto_front"].axes[1]
+    low, high = axes.get_xlim()
+    feasible = archive[(archive["violation"] == 0) & archive[SIZE].between(low, high)]
+    (marks,) = [it for it in axes.collections if it.get_label() == "feasible"]
+    drawn = marks.get_offsets()
+    expected = feasible[feasible["value"] >= axes.get_ylim()[0]]
+    assert set(expected[SIZE]) <= set(drawn[:, 0])
+    assert len(expected) > 1
+
+
 def test_a_lower_bound_turns_the_front_round(run: dict[str, Any]) -> None:
     made = constrained(run)
     summary = made["summary"] | {"constraints": [fact(f"{LATENCY} > 2", 3.0)]}

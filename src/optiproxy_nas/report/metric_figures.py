@@ -101,15 +101,15 @@ def _front(axes: Axes, run: RunData, metric: str) -> None:
     if front.any():  # it counts, however bad its values begin, but for cells that learnt nothing
         worst = sign * float(np.quantile(sign * value[front], 0.25))
         low, high = (min(low, worst), high) if sign > 0 else (low, max(high, worst))
-    end, beyond, pointer = ranges.worse_end((low, high), sign)
+    worst_shown, beyond, pointer = ranges.worse_end((low, high), sign)
     axes.set_ylim(low, high)
     for limit in limits:
         axes.axvline(limit, color=style.GREEN, linewidth=1.2, zorder=1, label="bound")
-    runs, shown, feasible = np.isfinite(real), sign * value >= sign * end, violation == 0
+    runs, shown, feasible = np.isfinite(real), sign * value >= sign * worst_shown, violation == 0
     x = np.clip(real, start, end)
     _scatter(axes, x[shown], value[shown], feasible[shown], runs[shown])
     look = {"marker": pointer, "color": style.FAINT, "s": 18, "alpha": 0.6}
-    style.marks(axes, ~shown, x, np.full_like(x, end), label=f"{beyond} the range", **look)
+    style.marks(axes, ~shown, x, np.full_like(x, worst_shown), label=f"{beyond} the range", **look)
     order = np.lexsort((sign * value[front], real[front]))
     axes.step(
         real[front][order],
@@ -123,7 +123,7 @@ def _front(axes: Axes, run: RunData, metric: str) -> None:
     best = int(np.lexsort((-sign * value, violation))[0])
     chosen = best if run.confirmed is None else run.confirmed[0]
     label = "the answer" if feasible.any() else "least violating"
-    height = value[chosen] if shown[chosen] else end
+    height = value[chosen] if shown[chosen] else worst_shown
     style.star(axes, x[chosen], height, label=label, clip_on=False)
 
 
