@@ -65,7 +65,9 @@ def data_uri(png: bytes) -> str:
 
 def breakable(architecture: str) -> Markup:
     """Return a long cell string as code that may break after a bar, and nowhere else."""
-    return Markup("<code>{}</code>").format(escape(architecture).replace("|", Markup("|<wbr>")))
+    return Markup('<code class="architecture">{}</code>').format(
+        escape(architecture).replace("|", Markup("|<wbr>"))
+    )
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

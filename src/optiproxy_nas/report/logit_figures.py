@@ -168,7 +168,7 @@ def logits_heatmap(
     figure.suptitle(title, fontsize=11, color=style.INK)
     sequence = " (all steps one after another)" if steps == "all" else ""
     figure.supxlabel(f"search epoch{sequence}", fontsize=10)
-    style.colour_bar(figure, panels, picture, "probability")
+    style.colour_bar(figure, panels, picture, "probability", aspect=max(20, 10 * rows))
     return whole
 
 

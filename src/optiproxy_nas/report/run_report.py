@@ -211,7 +211,8 @@ def _top_cells(run: RunData) -> tuple[list[str], list[list[str]]]:
     Constrained metrics stand after the value, and the architecture comes last.
     """
     metrics = [metric for metric in metrics_of(run.bounds) if metric in run.archive]
-    labels = [numbers.with_unit("Value", run.target), *map(numbers.metric_label, metrics)]
+    labels = [numbers.capitalised(numbers.metric_label(metric)) for metric in metrics]
+    labels = [numbers.with_unit("Value", run.target), *labels]
     best = _eligible(run).sort_values(["value", "order"], ascending=[run.sign < 0, True]).head(TOP)
     digits = numbers.decimals(run.target, best["value"])
     rows = []

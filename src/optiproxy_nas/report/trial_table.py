@@ -25,7 +25,8 @@ def trial_rows(trials: pd.DataFrame, run_id: str) -> Table:
         run_id: of the run.
     """
     metrics = metric_columns(trials)
-    headings = ["Trial", *map(numbers.metric_label, metrics), "Seconds"]
+    labels = [numbers.capitalised(numbers.metric_label(metric)) for metric in metrics]
+    headings = ["Trial", *labels, "Seconds"]
     columns = [(heading, "num") for heading in headings]
     columns += [("Error", ""), ("Output", ""), ("Architecture", "")]
     rows = []
