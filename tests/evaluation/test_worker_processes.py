@@ -339,12 +339,10 @@ def test_a_search_is_the_same_wherever_it_trains(tmp_path: Path) -> None:
     here = run(tmp_path / "here", EvaluationSettings())
     assert any(trial.error for trial in here.trials)
     assert not (tmp_path / "here" / "0000" / "output.txt").exists()
-    for workers in (1, 3):
-        folder = tmp_path / str(workers)
-        there = run(folder, EvaluationSettings(executor="processes", workers=workers))
-        pd.testing.assert_frame_equal(here.archive(), there.archive(), check_exact=True)
-        assert [trial.error for trial in here.trials] == [trial.error for trial in there.trials]
-        assert sum(1 for _ in folder.glob("*/output.txt")) == len(here.trials)
+    there = run(tmp_path / "there", EvaluationSettings(executor="processes", workers=2))
+    pd.testing.assert_frame_equal(here.archive(), there.archive(), check_exact=True)
+    assert [trial.error for trial in here.trials] == [trial.error for trial in there.trials]
+    assert sum(1 for _ in (tmp_path / "there").glob("*/output.txt")) == len(here.trials)
 
 
 def run(folder: Path, settings: EvaluationSettings) -> Search:
@@ -376,14 +374,17 @@ def test_trainings_of_one_trial_have_their_folders(tmp_path: Path, executor: str
 
 
 @pytest.mark.parametrize("executor", ["serial", "processes"])
-def test_the_answer_is_tested_where_it_was_trained(
-    tmp_path: Path, executor: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_answer_is_tested_where_it_was_trained(tmp_path: Path, executor: str) -> None:
     settings = EvaluationSettings(executor=executor, device="meta")
     request = Request(3, 1, "a cell", seed=4)
     (tmp_path / "0003").mkdir()
     assert answer_test(Draws(), {"offset": 1}, tmp_path, settings, request) == ({"test": 3.0}, "")
-    failed = answer_test(Draws(), {"offset": None}, tmp_path, settings, request)
+
+
+def test_a_test_of_the_answer_may_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    request = Request(3, 1, "a cell", seed=4)
+    (tmp_path / "0003").mkdir()
+    failed = answer_test(Draws(), {"offset": None}, tmp_path, EvaluationSettings(), request)
     assert failed.metrics == {}
     assert failed.error.startswith("TypeError")
     assert "TypeError" in caplog.text

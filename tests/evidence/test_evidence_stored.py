@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from synthetic import OPTIMA, measured_of, synthetic
 
+from coarse import coarse_pictures
 from evidence import comparison, constrained_tables, variants
 from evidence.measures import EARLY, alarms, early
 from evidence.pages import text_between
@@ -60,7 +61,10 @@ def both(section: Any, evidence: Any) -> Any:
 
 
 @pytest.mark.parametrize("figures", [[], ["best_so_far", "run_lengths"]])
-def test_a_comparison_of_the_file_is_that_of_the_searches(figures: Any) -> None:
+def test_a_comparison_of_the_file_is_that_of_the_searches(
+    figures: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coarse_pictures(monkeypatch, comparison)
     section = section_of(options={"figures": figures})
     searched, stored = both(section, synthetic([section], curve, told=told))
     assert "test accuracy" in comparison.render(section, stored).texts["made"]

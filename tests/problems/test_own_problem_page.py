@@ -20,7 +20,7 @@ SMALLER = {
     "budget=45": "budget=10",
     "epochs=20": "epochs=1",
     'problem="mnist1d"': (
-        'problem={"name": "mnist1d", "latency_seconds": 0.1}, '
+        'problem={"name": "mnist1d", "latency_seconds": 0.02}, '
         'data={"mnist1d": make_signals(count=100)}'
     ),
 }
