@@ -10,7 +10,7 @@
 # make docs     the documentation site: docs/_build/html; the notebooks are run, warnings are errors
 # make dist     wheel and sdist into dist/, and a search with the installed wheel in a bare folder
 # make bench    cost of a search: CPU seconds, memory, shares, overhead
-# make results  regenerate the tables and figures of docs/results/ (about nine hours on two cores)
+# make results  regenerate the tables and figures of docs/results/ (some ten CPU hours)
 # make reproduction  the same of docs/reproduction.md: the paper's own algorithm (some 50 CPU hours)
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
