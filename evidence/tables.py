@@ -111,7 +111,7 @@ class Task:
         return np.asarray((self.best - found) / (self.best - self.median))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # of a group: its methods are read one after another
 def task(space: str, dataset: str, bounds: tuple[str, ...] = ()) -> Task:
     """Return a task by the name of its space, which is that of its benchmark, and its dataset.
 

@@ -13,7 +13,7 @@ import pytest
 from synthetic import OPTIMA, measured_of, synthetic
 
 from coarse import coarse_pictures
-from evidence import comparison, constrained_tables, variants
+from evidence import comparison, constrained_tables, variants, workers
 from evidence.measures import EARLY, alarms, early
 from evidence.pages import text_between
 from evidence.regenerate import SECTIONS, choose, regenerate_from_stored, render_stored, texts_of
@@ -166,8 +166,19 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize("section", KEPT, ids=lambda section: section.name)
-def test_the_page_is_what_its_file_gives(section: Any) -> None:
+# Its groups read tables of eight datasets, for ten seconds; the suite has one group of it below.
+SLOW = {"tables"}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(it, id=it.name, marks=[pytest.mark.slow] if it.name in SLOW else [])
+        for it in KEPT
+    ],
+)
+def test_the_page_is_what_its_file_gives(section: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse_pictures(monkeypatch, workers)
     plain = section.model_copy(update={"options": {**section.options, "figures": []}})
     try:
         evidence, rendered = render_stored(REPOSITORY, plain)
@@ -178,6 +189,20 @@ def test_the_page_is_what_its_file_gives(section: Any) -> None:
     page = (REPOSITORY / section.page).read_text(encoding="utf-8")
     for marker, text in texts_of(plain, rendered, evidence).items():
         assert text_between(page, marker).strip() == text.strip(), marker
+
+
+def test_a_group_of_declared_spaces_is_what_the_file_gives() -> None:
+    (section,) = (it for it in KEPT if it.name == "tables")
+    groups = {name: it for name, it in section.options["groups"].items() if "HW-GPT" in name}
+    part = section.model_copy(update={"options": {**section.options, "groups": groups}})
+    try:
+        evidence, rendered = render_stored(REPOSITORY, part)
+    except DataError as error:
+        pytest.skip(error.message)
+    page = (REPOSITORY / section.page).read_text(encoding="utf-8")
+    (text,) = texts_of(part, rendered, evidence).values()
+    assert text.startswith("**HW-GPT")
+    assert text.strip() in text_between(page, "tables")
 
 
 def test_every_file_is_of_a_section_and_small() -> None:
