@@ -105,9 +105,10 @@ def test_equal_tensors_are_one_object_so_that_lists_are_computed_once(nb201: NAS
 def test_the_gradient_by_hand_is_that_of_differences(nb201: NASBench201) -> None:
     runs = [trials(nb201, 30), trials(nb201, 20, seed=1)]
     state = fit_prior(nb201, runs)
-    means = PriorMeans(nb201, state).linear
+    earlier = PriorMeans(nb201, state)
+    means = earlier.weighted(torch.tensor([[0.5], [0.3]]))
     start = nb201.encode(nb201.random(4, torch.Generator().manual_seed(2)))
-    features = PriorMeans(nb201, state).features(start) + 0.3
+    features = earlier.features(start) + 0.3
     features.requires_grad_()
     (gradient,) = torch.autograd.grad(means.of(features).square().sum(), features)
     generator = torch.Generator().manual_seed(3)

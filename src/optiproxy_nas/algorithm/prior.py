@@ -41,14 +41,13 @@ def trust_of(means: Tensor, targets: Tensor, beliefs: Tensor) -> Tensor:
         targets: of the queried architectures [H, n]; NaN: not observed.
         beliefs: b [J].
     """
-    trust = torch.empty(means.shape[:2], dtype=torch.float64)
-    for head, values in enumerate(targets):
-        seen = ~torch.isnan(values)
-        count = int(seen.sum())
-        found = means[:, head, seen].double().numpy(), values[seen].double().numpy()
-        rho = torch.from_numpy(_spearman(*found))
-        trust[:, head] = (PSEUDO * beliefs + count * rho) / (PSEUDO + count)
-    return trust.clamp(0, 1)
+    found, trust = means.double().numpy(), np.empty(means.shape[:2])
+    for head, values in enumerate(targets.double().numpy()):
+        seen = ~np.isnan(values)
+        count = seen.sum()
+        rho = _spearman(found[:, head, seen], values[seen])
+        trust[:, head] = (PSEUDO * beliefs.numpy() + count * rho) / (PSEUDO + count)
+    return torch.from_numpy(trust.clip(0, 1))
 
 
 def shares_of(trust: Tensor) -> Tensor:
@@ -156,8 +155,8 @@ def _spearman(means: Floats, values: Floats) -> Floats:
     """Return the rank correlation of each of means [J, n] with values [n]; 0 where undefined."""
     if len(values) < 2:
         return np.zeros(len(means))
-    ranks = scipy.stats.rankdata(means, axis=1), scipy.stats.rankdata(values)[None]
-    left, right = (rank - rank.mean(1, keepdims=True) for rank in ranks)
-    scale = np.sqrt((left**2).sum(1) * (right**2).sum(1))
-    found: Floats = (left * right).sum(1) / np.where(scale > 0, scale, 1.0)
+    ranks = scipy.stats.rankdata(np.vstack([means, values]), axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    scale = np.sqrt((ranks[:-1] ** 2).sum(1) * (ranks[-1] ** 2).sum())
+    found: Floats = (ranks[:-1] * ranks[-1]).sum(1) / np.where(scale > 0, scale, 1.0)
     return found

@@ -8,9 +8,12 @@ whether the run was on the dataset that is searched.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import logging
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -60,33 +63,38 @@ def prior_table(
             "prior names no earlier run but this one, or is an empty sequence. Name one that has "
             "finished, or leave prior out."
         )
-    tables: dict[str, pd.DataFrame] = {}
+    found: dict[str, tuple[EarlierRun, dict[str, Any]]] = {}
     for run in runs:
-        table = _trials_of(run, space, objective, target)
-        digest = trials_digest(table)
-        if digest in tables:
+        columns = _trials_of(run, space, objective, target)
+        complete = int(np.isfinite(columns["value"]).sum())
+        digest = _digest({"kind": [run.kind] * len(columns["value"]), **columns})
+        if digest in found:
             _log.warning(
                 "prior = %s: the trials of an earlier run again; they count once.", run.name
             )
             continue
         if not run.finished:
-            complete = int(table["value"].notna().sum())
             _log.warning("prior = %s: not finished; its %d trials count.", run.name, complete)
-        tables[digest] = table.assign(same_dataset=bool(dataset) and run.dataset == dataset)
-    kept = list(tables.values())[-MOST:]
-    if len(tables) > len(kept):
+        found[digest] = run, columns
+    kept = list(found.values())[-MOST:]
+    if len(found) > len(kept):
         _log.warning(
             "prior: of %d runs the last %d are used, as each costs time in every step. Name those "
             "that shall be.",
-            len(tables),
+            len(found),
             len(kept),
         )
-    names = _distinct([str(table["name"].iloc[0]) for table in kept])
-    numbered = [
-        table.assign(run=place, name=name)
-        for place, (name, table) in enumerate(zip(names, kept, strict=True))
-    ]
-    return pd.concat(numbered, ignore_index=True)
+    rows = [len(columns["value"]) for _, columns in kept]
+    of_runs: dict[str, Any] = {
+        "name": _distinct([run.name for run, _ in kept]),
+        "kind": [run.kind for run, _ in kept],
+        "same_dataset": [bool(dataset) and run.dataset == dataset for run, _ in kept],
+        "run": range(len(kept)),
+    }
+    repeated = {name: np.repeat(values, rows) for name, values in of_runs.items()}
+    trials = {name: np.concatenate([it[name] for _, it in kept]) for name in kept[0][1]}
+    order = ["name", "kind", *trials, "same_dataset", "run"]
+    return pd.DataFrame({**repeated, **trials})[order]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -141,8 +149,23 @@ def digests_of_lines(lines: Iterable[str]) -> list[str]:
 def trials_digest(rows: pd.DataFrame) -> str:
     """Return the SHA-256 of a run's rows, but for what depends on the search."""
     columns = sorted(str(name) for name in rows if name not in ("run", "name", "same_dataset"))
-    text = rows[columns].to_csv(index=False, float_format="%.17g", lineterminator="\n")
-    return hashlib.sha256(text.encode()).hexdigest()
+    return _digest({name: rows[name].tolist() for name in columns})
+
+
+def _digest(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return the SHA-256 of columns, in the order of their names, as a CSV file."""
+    names = sorted(columns)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(zip(*(map(_cell, columns[name]) for name in names), strict=True))
+    return hashlib.sha256(text.getvalue().encode()).hexdigest()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.17g}"
+    return "" if value is None else str(value)
 
 
 def fitted_prior(
@@ -157,13 +180,15 @@ def fitted_prior(
         targets: the target transformation (``FitSettings.targets``).
     """
     names = [f"code_{place}" for place in range(space.code_length)]
+    numbers, values = table["run"].to_numpy(), table["value"].to_numpy(dtype=np.float64)
+    codes = torch.from_numpy(table[names].to_numpy(dtype=np.int64, copy=True))
     runs, scores = [], []
-    for _, rows in table.groupby("run", sort=True):
-        complete = rows[rows["value"].notna()].reset_index(drop=True)
+    for run in np.unique(numbers):
+        rows = np.flatnonzero((numbers == run) & ~np.isnan(values))
+        complete = table.iloc[rows].reset_index(drop=True)
         is_score = complete["kind"].iloc[0] == SCORE
-        codes = torch.from_numpy(complete[names].to_numpy(dtype=np.int64, copy=True))
         name = "rank" if is_score else targets
-        runs.append(EarlierTrials(codes, _targets(objective, complete, name, is_score)))
+        runs.append(EarlierTrials(codes[rows], _targets(objective, complete, name, is_score)))
         scores.append(is_score)
     with isolated():
         return fit_prior(space, runs, scores)
@@ -183,36 +208,40 @@ def _targets(objective: Objective, table: pd.DataFrame, name: str, is_score: boo
 
 def _trials_of(
     run: EarlierRun, space: SearchSpace, objective: Objective, target: str
-) -> pd.DataFrame:
-    """Return a run's trials as rows of the prior's, without their number."""
+) -> dict[str, Any]:
+    """Return a run's trials as columns of the prior's: codes, value, metrics and error."""
     trials = run.trials.loc[:, ~run.trials.columns.duplicated()].reset_index(drop=True)
     values, sign = _values(run, trials, objective, target)
-    codes = codes_of(run, trials, space)
-    found = pd.DataFrame({"name": run.name, "kind": run.kind}, index=trials.index)
-    found = found.join(pd.DataFrame(codes.numpy()).add_prefix("code_"))
-    error = trials["error"] if "error" in trials else pd.Series(None, trials.index, dtype=object)
-    failed = error.map(lambda text: isinstance(text, str) and text != "").to_numpy(dtype=bool)
+    codes = codes_of(run, trials, space).numpy()
+    errors = trials["error"].tolist() if "error" in trials else [None] * len(trials)
+    errors = [text if isinstance(text, str) else "" for text in errors]
+    failed = np.array([text != "" for text in errors], dtype=bool)
     values = np.where(failed | ~np.isfinite(values), np.nan, sign * values)
+    found = {f"code_{place}": column for place, column in enumerate(codes.T)}
     found["value"] = values
     for metric in objective.metrics:
-        found[metric] = pd.to_numeric(trials[metric], "coerce") if metric in trials else np.nan
-    found["error"] = np.where(failed, error.astype(str), "")
+        given = pd.to_numeric(trials[metric], "coerce") if metric in trials else np.nan
+        found[metric] = np.broadcast_to(np.asarray(given, dtype=np.float64), values.shape)
+    found["error"] = np.array(errors, dtype=object)
     is_over = failed | np.isfinite(values)
     if "state" in trials:
         is_over &= ~trials["state"].isin(["waiting", "running"]).to_numpy()
-    is_over &= (codes != UNKNOWN).any(1).numpy()
+    is_over &= (codes != UNKNOWN).any(1)
     if "epochs" in trials and trials["epochs"].notna().any():  # a rung's values compare
         rung = trials["epochs"].mode().iloc[-1]
         is_over &= (trials["epochs"] == rung).to_numpy()
-    found = found[is_over].drop_duplicates([f"code_{i}" for i in range(codes.shape[1])])
-    complete = int(found["value"].notna().sum())
+    first: dict[bytes, int] = {}
+    for row in np.flatnonzero(is_over):
+        first.setdefault(codes[row].tobytes(), int(row))
+    rows = list(first.values())
+    complete = int(np.isfinite(values[rows]).sum())
     if complete < 2:
         raise ParameterError(
             f"prior = {run.name}: {complete} complete trials of a finite value; an earlier run "
             "needs two at least. Leave it out.",
             run=run.name,
         )
-    return found.reset_index(drop=True)
+    return {name: column[rows] for name, column in found.items()}
 
 
 def _values(

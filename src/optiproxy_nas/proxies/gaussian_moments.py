@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -62,15 +62,27 @@ def scaled_moments(mean: Tensor, explained: Tensor, posterior: Posterior) -> tup
     return centre + spread * mean, spread * deviation * variance.sqrt()
 
 
+class AddedMean(Protocol):
+    """A function of the features that is added to the mean of a process."""
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Any]:
+        """Return its values [H, m] at features [m, D], and what their gradient is computed of."""
+
+    def backward(self, kept: Any, by_mean: Tensor) -> Tensor:
+        """Return the gradient in the features [m, D] from that in the values [H, m]."""
+
+
 class Moments(torch.autograd.Function):
     """Mean and deviation, [H, m] both, of features [m, D], with their gradient by hand.
 
     A search asks for it in every epoch; by way of each of these small operations it takes twice
-    the time.
+    the time. So does what earlier runs add to the mean.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, features: Tensor, posterior: Posterior, added: AddedMean | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the moments."""
         points = features * posterior.weights  # [H, m, D]
         root = squared_distances(posterior.inputs, points).sqrt_()  # u = √5 r: [H, n, m]
@@ -78,14 +90,18 @@ class Moments(torch.autograd.Function):
         cross = posterior.inverse @ ((1 + root + root.square() / 3) * decay + CONSTANT)
         mean = (posterior.fitted.unsqueeze(1) @ cross).squeeze(1)
         mean, deviation = scaled_moments(mean, cross.square().sum(1), posterior)
-        ctx.posterior = posterior
+        ctx.posterior, ctx.added = posterior, added
         ctx.save_for_backward(points, root, decay, cross, deviation)
+        if added is not None:
+            values, ctx.kept = added.forward(features)
+            mean = mean + values
         return mean, deviation
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_mean: Tensor, by_deviation: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, by_mean: Tensor, by_deviation: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient in the features, [m, D]."""
+        by_added = None if ctx.added is None else ctx.added.backward(ctx.kept, by_mean)
         points, root, decay, cross, deviation = ctx.saved_tensors
         _, weights, inputs, inverse, fitted, scale = ctx.posterior
         _, spread, largest = scale.unbind(1)
@@ -96,4 +112,5 @@ class Moments(torch.autograd.Function):
         # dk / du² = -(1 + u) exp(-u) / 6
         slope = (inverse.mT @ by_cross) * (1 + root) * decay / -6  # [H, n, m]
         by_points = 2 * (points * slope.sum(1).unsqueeze(-1) - slope.mT @ inputs)
-        return (by_points * weights).sum(0), None
+        by_features = (by_points * weights).sum(0)
+        return by_features if by_added is None else by_features + by_added, None, None

@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
 
 from optiproxy_nas.core.arrays import Floats
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import FeatureProxy
 from optiproxy_nas.proxies.gaussian_moments import (
     CONSTANT,
+    AddedMean,
     Moments,
     Posterior,
     looked_up,
@@ -89,7 +90,7 @@ class GaussianProcessProxy(FeatureProxy):
         median, _ = self.length_prior(space, len(self.blocks))
         prior = torch.tensor([math.log(median)] * len(self.blocks) + [math.log(NOISE)])
         # One value of 0, until it is fitted.
-        self._set(
+        self.take(
             _typical_codes(space)[:1],
             torch.zeros(heads, 1, dtype=torch.float64),
             prior.double().expand(heads, -1).clone(),
@@ -115,9 +116,9 @@ class GaussianProcessProxy(FeatureProxy):
     def _counts(self, encoding: Encoding) -> Tensor:
         return torch.cat(self.feature_blocks(self.space, encoding), 1)
 
-    def predict(self, features: Tensor) -> Tensor:
-        """Return predictions [E, H, n] from features [n, D]."""
-        moments = Moments.apply(features, self._posterior())  # type: ignore[no-untyped-call]
+    def predict(self, features: Tensor, added: AddedMean | None = None) -> Tensor:
+        """Return predictions [E, H, n] from features [n, D]; ``added``: to their mean."""
+        moments = Moments.apply(features, self._posterior(), added)  # type: ignore[no-untyped-call]
         return self._predictions(*moments)
 
     def prepare(self, encoding: Encoding) -> Any:
@@ -171,6 +172,10 @@ class GaussianProcessProxy(FeatureProxy):
         half: Tensor = (factor @ normal.unsqueeze(-1)).squeeze(-1)
         return mean + spread * deviation * half
 
+    def block_matrix(self) -> Tensor:
+        """Return the blocks of the features: [D, B], 1 where a feature is of a block."""
+        return nn.functional.one_hot(self._owner, len(self.blocks)).double()
+
     def linear_mean(self) -> LinearMean:
         """Return the posterior mean as centre + Σ_i a_i (k(x, x_i) + 1), for each head."""
         posterior = self._posterior()
@@ -194,7 +199,7 @@ class GaussianProcessProxy(FeatureProxy):
             found, loss = self._maximise(features[seen], values[seen], start)
             hyper.append(found)
             losses.append(loss)
-        self._set(codes, targets, torch.stack(hyper))
+        self.take(codes, targets, torch.stack(hyper))
         return torch.tensor(losses).mean(0)
 
     def _maximise(
@@ -247,7 +252,8 @@ class GaussianProcessProxy(FeatureProxy):
         self._computed = Posterior(counts, weights, inputs, inverse, fitted, scale)
         return self._computed
 
-    def _set(self, *state: Tensor) -> None:
+    def take(self, *state: Tensor) -> None:
+        """Take a state: codes, targets and hyper-parameters."""
         for name, value in zip(_STATE, state, strict=True):
             self.register_buffer(name, value)
         self._computed = None

@@ -7,7 +7,6 @@ the targets. So earlier runs guide every proxy, in the gradient search as in lis
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -21,7 +20,7 @@ from optiproxy_nas.core.errors import InvalidArchitectureError
 from optiproxy_nas.core.parameters import ProxySettings
 from optiproxy_nas.proxies.base import SamplesFunctions
 from optiproxy_nas.proxies.gaussian_process import GaussianProcessProxy, fitted_rows
-from optiproxy_nas.proxies.process_means import linear_means
+from optiproxy_nas.proxies.process_means import ProcessMeans, process_means
 from optiproxy_nas.spaces.base import Encoding, SearchSpace
 
 UNKNOWN = -1  # in a code: the earlier space has no such choice, or not this option
@@ -43,7 +42,8 @@ class EarlierTrials(NamedTuple):
 class PriorMeans:
     """The posterior means m_j of J earlier runs.
 
-    Two are equal if their tensors are, so that what is computed from them can be cached.
+    :func:`prior_means` returns one for equal tensors, so that what is computed from it can be
+    cached.
 
     Args:
         space: the search space.
@@ -58,20 +58,24 @@ class PriorMeans:
         processes = []
         for run, of_run in enumerate(hyper):
             rows, process = self._runs == run, _RunProcess(space, len(targets))
-            values = codes[rows], targets[:, rows], of_run
-            process.load_state_dict(dict(zip(process.state_dict(), values, strict=True)))
+            process.take(codes[rows], targets[:, rows], of_run)
             processes.append(process)
         self._process = processes[0]
-        self.linear = linear_means(processes)
-        self._key = digest_of(self.state)
+        self._means = process_means(processes)
 
     def of(self, encoding: Encoding) -> Tensor:
         """Return m_j of n encodings: [J, H, n], differentiable."""
-        return self.linear.of(self.features(encoding))
+        return self._means.of(self.features(encoding)).view(self.count, -1, len(encoding[0]))
 
     def features(self, encoding: Encoding) -> Tensor:
-        """Return the features that ``linear`` is of: [n, D]."""
+        """Return the features that the means are of: [n, D]."""
         return self._process.features(encoding)
+
+    def weighted(self, weights: Tensor) -> ProcessMeans:
+        """Return Σ_j w_j m_j of weights [J, H], for each head, as a function of the features."""
+        count, heads = weights.shape
+        by_mean = weights.T.unsqueeze(-1) * torch.eye(heads).unsqueeze(1)  # [H, J, H]
+        return self._means.weighted(by_mean.reshape(heads, count * heads).numpy())
 
     def best_codes(self, each: int = 10) -> Tensor:
         """Return the architectures of the best trials of each run that are of the space: [b, L].
@@ -86,12 +90,6 @@ class PriorMeans:
             ranked = whole[torch.argsort(means[run, whole], descending=True)].tolist()
             found += islice((row for row in ranked if _is_of(self._space, codes[row])), each)
         return codes[found]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PriorMeans) and self._key == other._key
-
-    def __hash__(self) -> int:
-        return hash(self._key)
 
 
 class WithPrior(nn.Module):
@@ -108,19 +106,14 @@ class WithPrior(nn.Module):
         self.proxy = proxy
         self.means = means
         self.weights = weights.float()
-        used = (weights != 0).any(1).nonzero().flatten()
-        self._linear, self._shares = means.linear.only(used), self.weights[used]
+        self._guide = means.weighted(self.weights)
 
     def forward(self, encoding: Encoding) -> Tensor:
         """Return predictions [E, H, n]."""
         if type(self.proxy) is GaussianProcessProxy:  # g is of the same features
-            features = self.proxy.features(encoding)
-            return self.proxy.predict(features) + self._mean(features)
+            return self.proxy.predict(self.proxy.features(encoding), self._guide)
         predictions: Tensor = self.proxy(encoding)
-        return predictions + self._mean(self.means.features(encoding))
-
-    def _mean(self, features: Tensor) -> Tensor:
-        return torch.einsum("jh,jhn->hn", self._shares, self._linear.of(features))
+        return predictions + self._guide.of(self.means.features(encoding))
 
     def mean(self, means: Tensor) -> Tensor:
         """Return Σ_j w_j m_j [H, n] of m [J, H, n]."""
@@ -137,7 +130,7 @@ class WithPriorAndDraws(WithPrior):
         assert isinstance(self.proxy, SamplesFunctions)
         drawn = self.proxy.sample_functions(encoding, draws, generator)
         with torch.no_grad():
-            return drawn + self._mean(self.means.features(encoding))
+            return drawn + self._guide.of(self.means.features(encoding))
 
 
 def fit_prior(
@@ -213,32 +206,25 @@ def with_prior(space: SearchSpace, proxy: nn.Module, weights: Tensors) -> nn.Mod
 
 def prior_means(space: SearchSpace, state: Mapping[str, Tensor]) -> PriorMeans:
     """Return the means of these tensors; one object for equal ones."""
-    return _cached_means(space, _ByDigest({name: state[name] for name in _STATE}))
+    return _cached_means(space, _ByValue({name: state[name] for name in _STATE}))
 
 
-def digest_of(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of tensors by name, their shapes included."""
-    found = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].contiguous()
-        found.update(f"{name} {value.dtype} {list(value.shape)};".encode())
-        found.update(value.numpy().tobytes())
-    return found.hexdigest()
-
-
-class _ByDigest:
-    """Tensors that are equal if their bytes are."""
+class _ByValue:
+    """Tensors that are equal if their values are."""
 
     def __init__(self, state: Tensors) -> None:
-        self.state, self.digest = state, digest_of(state)
+        self.state = state
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByDigest) and self.digest == other.digest
+        return isinstance(other, _ByValue) and all(
+            it is value or torch.equal(it, value)
+            for it, value in zip(self.state.values(), other.state.values(), strict=True)
+        )
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        return hash(self.state["prior/hyper"].numpy().tobytes())
 
 
 @lru_cache(maxsize=4)
-def _cached_means(space: SearchSpace, state: _ByDigest) -> PriorMeans:
+def _cached_means(space: SearchSpace, state: _ByValue) -> PriorMeans:
     return PriorMeans(space, state.state)
