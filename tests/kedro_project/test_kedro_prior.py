@@ -104,7 +104,7 @@ def test_methods_and_unfinished_runs(with_earlier, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        (";", "names no earlier run"),
+        (";", "'prior' = ';': names no earlier run"),
         ("", "names no earlier run"),
         ([], "names no earlier run"),
         ("r", "cannot learn from itself"),

@@ -131,3 +131,31 @@ def test_runs_without_weight_change_no_prediction(nb201: NASBench201) -> None:
         found = WithPrior(proxy, both, torch.tensor([[0.5], [0.0]]))(encoding)
         expected = WithPrior(proxy, alone, torch.tensor([[0.5]]))(encoding)
     assert torch.equal(found, expected)
+
+
+def test_the_gradient_of_a_guided_process_is_the_sum_of_both(nb201: NASBench201) -> None:
+    state = fit_prior(nb201, [trials(nb201, 30), trials(nb201, 20, seed=1)])
+    earlier, weights = PriorMeans(nb201, state), torch.tensor([[0.5], [0.3]])
+    proxy = GaussianProcessProxy(nb201, SETTINGS, torch.Generator(), 1)
+    run = trials(nb201, 15, seed=5)
+    proxy.fit(run.codes, run.targets)
+    start = nb201.encode(nb201.random(4, torch.Generator().manual_seed(2)))
+    by_member = torch.randn(SETTINGS.members, 1, 4, generator=torch.Generator().manual_seed(3))
+    found = []
+    for sum_of_both in (
+        WithPrior(proxy, earlier, weights),
+        lambda it: proxy(it) + earlier.weighted(weights).of(earlier.features(it)),
+    ):
+        operations = (start.operations + 0.3).requires_grad_()
+        value = (by_member * sum_of_both(Encoding(operations, start.edges))).sum()
+        found.append((value.detach(), *torch.autograd.grad(value, operations)))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_archives_of_several_runs_and_heads_are_kept_apart(nb201: NASBench201) -> None:
+    runs = [trials(nb201, 30, heads=2), trials(nb201, 12, seed=1, heads=2)]
+    asked = nb201.encode(nb201.random(7, torch.Generator().manual_seed(2)))
+    both = PriorMeans(nb201, fit_prior(nb201, runs)).of(asked)
+    for run, found in zip(runs, both, strict=True):
+        (alone,) = PriorMeans(nb201, fit_prior(nb201, [run])).of(asked)
+        torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-4)

@@ -43,14 +43,13 @@ def _names(value: Any) -> Any:
     value = [value] if isinstance(value, str) else value
     if not isinstance(value, list | tuple) or not all(isinstance(it, str) for it in value):
         raise ValueError(
-            f"{value!r:.200} are no earlier runs: RUN_ID;RUN_ID, experiment:NAME, sweep:NAME, "
+            "no earlier runs, which are RUN_ID;RUN_ID, experiment:NAME, sweep:NAME, "
             "filter:CONDITION, or files"
         )
     names = (part.strip() for text in value for part in text.split(";"))
     if not (found := tuple(dict.fromkeys(name for name in names if name))):
         raise ValueError(
-            f"{value!r:.200} names no earlier run; leave prior out (null in a file) for a search "
-            "without any"
+            "names no earlier run; leave prior out (null in a file) for a search without any"
         )
     return found
 
