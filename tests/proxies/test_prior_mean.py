@@ -141,11 +141,13 @@ def test_the_gradient_of_a_guided_process_is_the_sum_of_both(nb201: NASBench201)
     proxy.fit(run.codes, run.targets)
     start = nb201.encode(nb201.random(4, torch.Generator().manual_seed(2)))
     by_member = torch.randn(SETTINGS.members, 1, 4, generator=torch.Generator().manual_seed(3))
+    guide = earlier.weighted(weights)
+
+    def by_parts(encoding: Encoding) -> Any:
+        return proxy(encoding) + guide.of(earlier.features(encoding))
+
     found = []
-    for sum_of_both in (
-        WithPrior(proxy, earlier, weights),
-        lambda it: proxy(it) + earlier.weighted(weights).of(earlier.features(it)),
-    ):
+    for sum_of_both in (WithPrior(proxy, earlier, weights), by_parts):
         operations = (start.operations + 0.3).requires_grad_()
         value = (by_member * sum_of_both(Encoding(operations, start.edges))).sum()
         found.append((value.detach(), *torch.autograd.grad(value, operations)))
