@@ -53,7 +53,7 @@ class Killed(BaseException):
 
 def without_pictures(monkeypatch: pytest.MonkeyPatch, *but: str) -> None:
     """Draw no figures ``but`` those with these ids: they take most of a tiny run's time."""
-    draw = nodes.draw_figures
+    draw = nodes.draw_figures  # type: ignore[attr-defined]
 
     def some(run: RunData, figures: RunFigures) -> dict[ReportFigure[RunData], bytes]:
         drawn = draw(run, tuple(figure for figure in figures if figure.id in but))
@@ -87,6 +87,7 @@ def run(
 ) -> dict[str, Any]:
     """One search in this process, without tracking unless asked for; its manifest."""
     params = {"tracking": False, "quiet": True, "pipeline": pipeline, **settings, **params}
+    session: Any
     with SearchSession.create(project, runtime_params=params) as session:
         session.run(
             pipeline_names=[pipeline],
@@ -144,7 +145,8 @@ def _type(folder: Path, arguments: Iterable[str], shown: Path, errors: Path | No
 
 def manifest(project: Path, run_id: str) -> dict[str, Any]:
     path = project / "data" / "08_reporting" / run_id / "manifest.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def digests(project: Path, run_id: str) -> dict[str, str]:
@@ -165,7 +167,7 @@ def sha256(path: Path) -> str:
 
 
 def artifact(project: Path, run_id: str, name: str) -> Path:
-    return project / manifest(project, run_id)["artifacts"][name]["path"]
+    return project / str(manifest(project, run_id)["artifacts"][name]["path"])
 
 
 def archive(project: Path, run_id: str, step: int = STEPS) -> pd.DataFrame:
@@ -209,9 +211,9 @@ def mlflow_run(
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri or f"sqlite:///{project}/mlflow.db")
-    found = client.search_runs(
-        [client.get_experiment_by_name(experiment).experiment_id], f"tags.run_id = '{run_id}'"
-    )
+    of_runs = client.get_experiment_by_name(experiment)
+    assert of_runs is not None, f"no MLflow experiment {experiment!r}"
+    found = client.search_runs([of_runs.experiment_id], f"tags.run_id = '{run_id}'")
     assert len(found) == 1, f"{len(found)} MLflow runs of {run_id!r}"
     return client, found[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ CAUTION = "A made-up model's value, not a trained network's."
 KNOWN = 5  # cells of the table
 
 
-def read(file, worth):
+def read(file: RawFile, worth: Any) -> Any:
     codes = torch.arange(KNOWN).unsqueeze(1).expand(-1, 6)
     return tidy(NB201, codes, file.dataset, {TARGET: predict(worth)(codes, TARGET, 200)})
 
 
-def predict(worth):
-    def values(codes, metric, epochs):
+def predict(worth: Any) -> Any:
+    def values(codes: Any, metric: str, epochs: int) -> Any:
         places = np.arange(1, codes.shape[1] + 1)
         return -6 + (np.array(worth)[codes.numpy()] * places).sum(1) / places.sum()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from kedro_runs import manifest, run
 from mlflow import MlflowClient
@@ -15,7 +16,7 @@ from optiproxy_nas.runs.manifest import sealed
 def test_mlflow_has_the_data_and_the_digest_of_the_manifest(tracked: Path) -> None:
     facts = run(tracked, run_id="r", tracking=True)
     client = MlflowClient(f"sqlite:///{tracked / 'mlflow.db'}")
-    found = client.get_run(facts["mlflow_run_id"])
+    found: Any = client.get_run(facts["mlflow_run_id"])
     assert found.data.tags["manifest.sha256"] == facts["manifest_sha256"]
     (given,) = found.inputs.dataset_inputs
     assert given.dataset.name == "cifar10 of embedded"

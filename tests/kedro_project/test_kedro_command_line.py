@@ -1,8 +1,10 @@
 """What a user types: two first runs at once, in processes of their own; an audit, a mistake."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 import pandas as pd
@@ -48,13 +50,13 @@ class Done(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def cloned(tmp_path_factory):
+def cloned(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A fresh clone in which two users begin at once: no table, no tracking store yet."""
     return copy_project(tmp_path_factory.mktemp("cloned") / "project")
 
 
 @pytest.fixture(scope="module")
-def runs(cloned, tmp_path_factory):
+def runs(cloned: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Run "one" is typed in a shell; "two" begins while it ingests, and is spared the imports."""
     errors = tmp_path_factory.mktemp("errors") / "two.txt"
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -79,13 +81,13 @@ def runs(cloned, tmp_path_factory):
     }
 
 
-def last_archive(project, run_id):
+def last_archive(project: Path, run_id: str) -> Any:
     names = {"one": f"step_{STEPS:02d}.archive", "two": "result.archive"}
     return pd.read_parquet(artifact(project, run_id, names[run_id]))
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_run_ends_well_and_says_what_it_found(cloned, runs, name):
+def test_run_ends_well_and_says_what_it_found(cloned: Any, runs: Any, name: str) -> None:
     done = runs[name]
     assert done.code == 0, done.err
     result = manifest(cloned, name)["result"]
@@ -102,7 +104,7 @@ def test_run_ends_well_and_says_what_it_found(cloned, runs, name):
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
-def test_run_is_quiet(runs, name):
+def test_run_is_quiet(runs: Any, name: str) -> None:
     done = runs[name]
     for word in NOISE:
         assert word not in done.out + done.err
@@ -113,7 +115,9 @@ def test_run_is_quiet(runs, name):
     }
 
 
-def test_two_first_runs_at_once_ingest_and_create_the_store_once(cloned, runs, reference):
+def test_two_first_runs_at_once_ingest_and_create_the_store_once(
+    cloned: Any, runs: Any, reference: Any
+) -> None:
     said = [done.err.count("Ingesting benchmark source") for done in runs.values()]
     assert sum(said) == 1
     assert search_digests(cloned, "one") == reference
@@ -126,8 +130,8 @@ def test_two_first_runs_at_once_ingest_and_create_the_store_once(cloned, runs, r
     assert partial_files(cloned) == []
 
 
-def test_the_run_beside_is_the_search_of_plain_python(cloned, runs):
-    parameters = resolve_method(manifest(cloned, "two")["parameters"])
+def test_the_run_beside_is_the_search_of_plain_python(cloned: Any, runs: Any) -> None:
+    parameters: Any = resolve_method(manifest(cloned, "two")["parameters"])
     assert parameters.seed == 1
     table = pd.read_parquet(cloned / "data" / "03_primary" / "nb201" / "embedded.parquet")
     _, evaluate = load_benchmark(table, b"", parameters)
@@ -135,7 +139,7 @@ def test_the_run_beside_is_the_search_of_plain_python(cloned, runs):
     pd.testing.assert_frame_equal(result.archive, last_archive(cloned, "two"), check_exact=True)
 
 
-def test_audit_passes(cloned, runs, monkeypatch):
+def test_audit_passes(cloned: Any, runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done = command(enter(cloned, monkeypatch), "audit", "one")
     assert done.exit_code == 0, done.output
     assert f"AUDIT PASSED: {BUDGET} archive rows" in done.stdout
@@ -143,7 +147,7 @@ def test_audit_passes(cloned, runs, monkeypatch):
         assert word not in done.output
 
 
-def test_a_mistake_is_one_message(cloned, runs, monkeypatch):
+def test_a_mistake_is_one_message(cloned: Any, runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("run", "--pipeline=nb201_search", "--params=budgett=50")
     done = command(enter(cloned, monkeypatch), *arguments)
     assert done.exit_code == 1
@@ -153,7 +157,9 @@ def test_a_mistake_is_one_message(cloned, runs, monkeypatch):
     assert sorted(p.name for p in (cloned / "data" / "08_reporting").iterdir()) == ["one", "two"]
 
 
-def test_json_is_the_summary_and_nothing_else(cloned, runs, monkeypatch):
+def test_json_is_the_summary_and_nothing_else(
+    cloned: Any, runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = enter(cloned, monkeypatch)
     method = f"method=random_search,budget={BUDGET},tracking=off"
     arguments = ("run", "--pipeline=nb201_methods", f"--params=run_id=json,{method}")
@@ -167,17 +173,21 @@ def test_json_is_the_summary_and_nothing_else(cloned, runs, monkeypatch):
     assert done.stderr.startswith("Error: ")
 
 
-def test_a_command_line_that_cannot_be_read_ends_with_two(cloned, runs, monkeypatch):
+def test_a_command_line_that_cannot_be_read_ends_with_two(
+    cloned: Any, runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert command(enter(cloned, monkeypatch), "run", "--no-such-option").exit_code == 2
 
 
-def test_a_bound_that_the_shell_has_cut_off_is_named_so():
+def test_a_bound_that_the_shell_has_cut_off_is_named_so() -> None:
     with pytest.raises(ParameterError, match=r"^Quote the whole argument"):
         parse_constraint("latency_ms")
 
 
 @pytest.mark.parametrize("to", ["optuna", "csv", "jsonl"])
-def test_trials_are_exported(cloned, runs, monkeypatch, tmp_path, to):
+def test_trials_are_exported(
+    cloned: Any, runs: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, to: str
+) -> None:
     path = tmp_path / f"trials.{to}"
     project = enter(cloned, monkeypatch)
     done = command(project, "export", "one", "--to", to, "--out", str(path))
@@ -193,7 +203,7 @@ def test_trials_are_exported(cloned, runs, monkeypatch, tmp_path, to):
         assert [row["value"] for row in rows] == expected
 
 
-def test_the_list_of_runs_is_that_of_the_pipeline(cloned, runs):
+def test_the_list_of_runs_is_that_of_the_pipeline(cloned: Any, runs: Any) -> None:
     store = ProjectStore(cloned)
     ids = {
         name: mlflow_run(cloned, name, experiment=manifest(cloned, name)["pipeline"])[1]

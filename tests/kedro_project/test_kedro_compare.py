@@ -24,15 +24,16 @@ from optiproxy_nas.sweeps import run_sweep
 METHODS = ("random_search", "local_search")
 
 
-def make(project: Path, pipeline: str, **params) -> None:
+def make(project: Path, pipeline: str, **params: Any) -> None:
     """One tracked run."""
     params = {"pipeline": pipeline, "quiet": True, "tracking": True, **params}
+    session: Any
     with KedroSession.create(project, runtime_params=params) as session:
         session.run(pipeline_names=[pipeline])
 
 
 @pytest.fixture(scope="module")
-def store(template, empty_store, tmp_path_factory):
+def store(template: Path, empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with tracked runs: two methods, three seeds, a sweep, a search and a failure."""
     project = copy_project(tmp_path_factory.mktemp("compare") / "project")
     layer = Path("data") / "03_primary"
@@ -60,7 +61,7 @@ def store(template, empty_store, tmp_path_factory):
 
 
 @pytest.fixture
-def there(store, monkeypatch):
+def there(store: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The project of ``store``, which a test must not write runs into."""
     enter(store, monkeypatch)
     coarse_pictures(monkeypatch, comparison_html, curve_values, nodes)
@@ -68,7 +69,7 @@ def there(store, monkeypatch):
     return store
 
 
-def load(project: Path, **selection):
+def load(project: Path, **selection: Any) -> Any:
     """What the dataset gives; its own error if it refuses."""
     try:
         return MlflowRuns(selection, str(project)).load()
@@ -82,7 +83,7 @@ def written(project: Path) -> set[str]:
     return {path.name for path in folder.glob("*") if path.suffix != ".sha256"}
 
 
-def test_command_writes_one_page_and_its_pictures(there):
+def test_command_writes_one_page_and_its_pictures(there: Any) -> None:
     result = command(
         there, "run", "--pipeline=compare", "--params=experiment=nb201_methods,budgets=6;12"
     )
@@ -105,7 +106,7 @@ def test_command_writes_one_page_and_its_pictures(there):
     assert partial_files(there) == []
 
 
-def test_comparison_is_no_run(there):
+def test_comparison_is_no_run(there: Any) -> None:
     before = sorted(path.name for path in (there / "data" / "08_reporting").iterdir())
     command(there, "run", "--pipeline=compare", "--params=runs=search-1,name=mine")
     after = sorted(path.name for path in (there / "data" / "08_reporting").iterdir())
@@ -113,7 +114,7 @@ def test_comparison_is_no_run(there):
     assert "mine.html" in written(there)
 
 
-def test_runs_are_read_as_they_were_made(there):
+def test_runs_are_read_as_they_were_made(there: Any) -> None:
     (found,) = load(there, runs=["search-1"]).runs
     stored = max((there / "data/07_model_output/search-1/step_02/archive.parquet").iterdir())
     archive = pd.read_parquet(stored / "archive.parquet")
@@ -126,20 +127,20 @@ def test_runs_are_read_as_they_were_made(there):
     assert [run.run_id for run in by_reference] == ["search-1"]
 
 
-def test_search_and_methods_are_compared(there):
+def test_search_and_methods_are_compared(there: Any) -> None:
     found = load(there, runs=["search-1", "random_search-1", "random_search-2"])
     (panel,) = compare(found).panels
     assert [group.label for group in panel.groups] == ["optiproxy", "random_search"]
     assert [group.budget for group in panel.groups] == [TINY["budget"], 12]
 
 
-def test_filter_and_experiment_together(there):
+def test_filter_and_experiment_together(there: Any) -> None:
     found = load(there, experiment="nb201_methods", filter="params.seed = '2'")
     assert {run.seed for run in found.runs} == {2}
     assert found.selection == "experiment nb201_methods, filter params.seed = '2'"
 
 
-def test_short_runs_of_a_sweep_are_read_from_its_tables(there):
+def test_short_runs_of_a_sweep_are_read_from_its_tables(there: Any) -> None:
     found = load(there, sweep="short")
     assert sorted(run.seed for run in found.runs) == [1, 2]
     for part in found.runs:
@@ -148,7 +149,7 @@ def test_short_runs_of_a_sweep_are_read_from_its_tables(there):
         assert part.summary["optimum"] == pytest.approx(alone.summary["optimum"])
 
 
-def test_points_that_a_sweep_found_finished_are_among_its_runs(there):
+def test_points_that_a_sweep_found_finished_are_among_its_runs(there: Any) -> None:
     found = load(there, sweep="long")
     assert sorted(run.seed for run in found.runs) == [1, 2, 3]
     (panel,) = compare(found).panels
@@ -170,12 +171,12 @@ def test_points_that_a_sweep_found_finished_are_among_its_runs(there):
         ({"sweep": "shrt"}, ParameterError, "Did you mean 'short'.*Allowed: long, short"),
     ],
 )
-def test_refusals_say_what_there_is(there, selection, kind, message):
+def test_refusals_say_what_there_is(there: Any, selection: Any, kind: Any, message: str) -> None:
     with pytest.raises(kind, match=message):
         load(there, **selection)
 
 
-def test_missing_store_is_not_created(bare_project):
+def test_missing_store_is_not_created(bare_project: Path) -> None:
     with pytest.raises(TrackingError, match="no run was tracked here yet"):
         load(bare_project, experiment="nb201_search")
     result = command(bare_project, "run", "--pipeline=compare", "--params=experiment=nb201_search")
@@ -184,22 +185,28 @@ def test_missing_store_is_not_created(bare_project):
     assert not (bare_project / "mlflow.db").exists()
 
 
-def test_another_store_is_read_from_where_it_is(there, bare_project, monkeypatch):
+def test_another_store_is_read_from_where_it_is(
+    there: Any, bare_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{there}/mlflow.db")
     assert [run.run_id for run in load(bare_project, runs=["search-1"]).runs] == ["search-1"]
 
 
-def test_server_that_does_not_answer_is_told(bare_project, monkeypatch):
+def test_server_that_does_not_answer_is_told(
+    bare_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 cannot be read"):
         load(bare_project, experiment="nb201_search")
 
 
-def test_store_gone_midway_is_told_and_nothing_is_written(there, monkeypatch):
+def test_store_gone_midway_is_told_and_nothing_is_written(
+    there: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import MlflowClient
 
-    def fail(*_, **__):
+    def fail(*_: Any, **__: Any) -> None:
         raise ConnectionError("the server went away")
 
     monkeypatch.setattr(MlflowClient, "download_artifacts", fail)
@@ -209,12 +216,12 @@ def test_store_gone_midway_is_told_and_nothing_is_written(there, monkeypatch):
     assert written(there) == set()
 
 
-def test_damaged_archive_is_named(there, monkeypatch):
+def test_damaged_archive_is_named(there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
     real = MlflowClient.download_artifacts
 
-    def damage(self, run_id, path, folder=None):
+    def damage(self: Any, run_id: str, path: str, folder: Any = None) -> str:
         local = Path(real(self, run_id, path, folder))
         if path != "archive.parquet":
             return str(local)
@@ -241,12 +248,12 @@ def test_damaged_archive_is_named(there, monkeypatch):
         ({"experimnt": "a"}, "Did you mean 'experiment'"),
     ],
 )
-def test_parameters_are_checked(values, message):
+def test_parameters_are_checked(values: Any, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         resolve(values, {})
 
 
-def test_run_id_is_refused():
+def test_run_id_is_refused() -> None:
     with pytest.raises(ParameterError, match="no run_id"):
         resolve({"experiment": "a"}, {"run_id": "x"})
 
@@ -262,18 +269,18 @@ def test_run_id_is_refused():
         ({"sweep": "s", "name": "mine"}, "mine"),
     ],
 )
-def test_pages_are_named_after_what_was_chosen(values, name):
+def test_pages_are_named_after_what_was_chosen(values: Any, name: str) -> None:
     run: dict[str, Any] = {}
     assert resolve(values, run)["compare"]["name"] == name == run["name"]
 
 
-def test_sweep_may_come_among_the_parameters_of_the_run():
-    run = {"sweep": "mine"}
+def test_sweep_may_come_among_the_parameters_of_the_run() -> None:
+    run: dict[str, Any] = {"sweep": "mine"}
     resolve({"sweep": None}, run)
     assert run["selection"] == {"sweep": "mine"}
 
 
-def test_long_names_are_cut_and_distinct():
+def test_long_names_are_cut_and_distinct() -> None:
     names = set()
     for last in ("x", "y"):
         run: dict[str, Any] = {}
@@ -293,11 +300,11 @@ def test_long_names_are_cut_and_distinct():
         ([100, 192, 100], [100, 192]),
     ],
 )
-def test_lists_may_be_written_with_semicolons(value, expected):
+def test_lists_may_be_written_with_semicolons(value: Any, expected: Any) -> None:
     assert items(value) == expected
 
 
-def test_a_sweep_under_bounds_beside_a_plain_run(tracked):
+def test_a_sweep_under_bounds_beside_a_plain_run(tracked: Path) -> None:
     """Its points log no archive: what was best and spent comes from the sweep's tables."""
     grid = [
         {

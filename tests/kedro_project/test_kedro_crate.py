@@ -368,7 +368,7 @@ def test_a_forgery_that_verify_cannot_find_does_not_repeat(
 ) -> None:
     """Archives, digests, manifest and metadata agree; nobody signed it."""
     without_pictures(monkeypatch)
-    table = pd.read_parquet(last_archive(crate))
+    table: Any = pd.read_parquet(last_archive(crate))
     table.loc[3, "value"] -= 5.0
     table.to_parquet(last_archive(crate))
     sign(last_archive(crate))
@@ -418,7 +418,8 @@ def validated(crate: Path, profile: str) -> dict[str, list[str]]:
         encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    issues: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return issues
 
 
 @pytest.mark.slow

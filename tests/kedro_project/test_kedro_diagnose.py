@@ -1,6 +1,10 @@
 """The diagnosis of a finished run: what it writes, what it leaves alone, what it refuses."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -27,7 +31,7 @@ FILES = {"steps.csv", "predictions.csv", "numbers.json", "diagnosis.html"} | {
 }
 
 
-def diagnose(project, run_id="reference", more=""):
+def diagnose(project: Path, run_id: str = "reference", more: str = "") -> Any:
     return command(
         project,
         "run",
@@ -36,11 +40,13 @@ def diagnose(project, run_id="reference", more=""):
     )
 
 
-def folder(project, run_id="reference"):
+def folder(project: Path, run_id: str = "reference") -> Any:
     return project / "data" / "08_reporting" / run_id / "diagnose"
 
 
-def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(finished, monkeypatch):
+def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pictures, and that they repeat, are tested where they are drawn."""
     monkeypatch.setattr(nodes, "png", lambda figure, colours: b"a picture")
     before = {path: sha256(finished / path) for path in run_files(finished, "reference")}
@@ -72,7 +78,9 @@ def test_a_diagnosis_leaves_the_run_as_it_was_and_repeats_itself(finished, monke
     assert len(predictions) == STEPS * len(queries)
 
 
-def test_it_is_added_to_the_mlflow_run(tracked, monkeypatch, caplog):
+def test_it_is_added_to_the_mlflow_run(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(nodes, "png", lambda figure, colours: b"a picture")
     run(tracked, run_id="seen", tracking=True)
     told = command(tracked, "run", "--pipeline=nb201_diagnose", "--params=run=seen,probe=60")
@@ -83,7 +91,7 @@ def test_it_is_added_to_the_mlflow_run(tracked, monkeypatch, caplog):
     assert logged == {f"diagnose/{name}" for name in FILES}
     assert found.info.status == "FINISHED"
 
-    def lost(tracker):
+    def lost(tracker: Any) -> None:
         raise ConnectionError("nobody listens there")
 
     monkeypatch.setattr(MlflowTracker, "client", property(lost))
@@ -105,14 +113,14 @@ def test_it_is_added_to_the_mlflow_run(tracked, monkeypatch, caplog):
         ("run=reference,collapse.patience=0", "Parameter 'collapse.patience' = 0"),
     ],
 )
-def test_bad_parameters(finished, params, message):
+def test_bad_parameters(finished: Path, params: str, message: str) -> None:
     told = command(finished, "run", "--pipeline=nb201_diagnose", f"--params={params}")
     assert told.exit_code == 1
     assert message in told.output
     assert not folder(finished).exists()
 
 
-def test_an_unfinished_run(quick, monkeypatch):
+def test_an_unfinished_run(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as dying:
         die_at(dying, "step_02.fit_proxy")
         with pytest.raises(BaseException):  # noqa: B017, PT011
@@ -124,7 +132,9 @@ def test_an_unfinished_run(quick, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["step_01.proxy", "step_02.archive", "report.summary"])
-def test_a_damaged_artifact_is_named_even_if_its_digest_was_forged(finished, name):
+def test_a_damaged_artifact_is_named_even_if_its_digest_was_forged(
+    finished: Path, name: str
+) -> None:
     path = artifact(finished, "reference", name)
     path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 255]))
     sign(path)
@@ -136,9 +146,9 @@ def test_a_damaged_artifact_is_named_even_if_its_digest_was_forged(finished, nam
     assert f"Artifact '{name}' is missing" in diagnose(finished).output
 
 
-def test_another_table(finished):
+def test_another_table(finished: Path) -> None:
     path = finished / "data" / "03_primary" / "nb201" / "embedded.parquet"
-    table = pd.read_parquet(path)
+    table: Any = pd.read_parquet(path)
     table.loc[0, "validation_accuracy"] += 1
     table.to_parquet(path)
     told = diagnose(finished)
@@ -156,8 +166,8 @@ def test_another_table(finished):
         ("optiproxy", "kedro run --pipeline=nb201_search --params=dataset=cifar10"),
     ],
 )
-def test_a_run_that_keeps_no_proxy_weights(quick, method, message):
-    settings = {"budget": 12}
+def test_a_run_that_keeps_no_proxy_weights(quick: Path, method: str, message: str) -> None:
+    settings: Any = {"budget": 12}
     if method == "optiproxy":
         settings |= {"initial_samples": 6, "fit": {"epochs": 2, "first_epochs": 2}}
     run(quick, pipeline="nb201_methods", settings=settings, run_id="lean", method=method)
@@ -167,7 +177,9 @@ def test_a_run_that_keeps_no_proxy_weights(quick, method, message):
     assert message in told.output
 
 
-def test_a_run_under_bounds_is_judged_on_what_keeps_them(quick, monkeypatch):
+def test_a_run_under_bounds_is_judged_on_what_keeps_them(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(nodes, "png", lambda figure, colours: b"a picture")
     objective = {"name": "constrained", "constraints": ["latency_ms <= 14"]}
     record = run(quick, pipeline="hw_search", run_id="r", objective=objective)

@@ -1,6 +1,9 @@
 """One search through a real Kedro session: what it leaves on disk and in MLflow."""
 
+from __future__ import annotations
+
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -33,7 +36,7 @@ LAYER_OF = {
 }
 
 
-def test_archive_has_exactly_the_budget_and_no_architecture_twice(template):
+def test_archive_has_exactly_the_budget_and_no_architecture_twice(template: Path) -> None:
     table = archive(template, "reference")
     assert len(table) == BUDGET
     assert table["architecture"].is_unique
@@ -42,7 +45,7 @@ def test_archive_has_exactly_the_budget_and_no_architecture_twice(template):
     assert table["best"].tolist() == table["value"].cummax().tolist()
 
 
-def test_artifacts_lie_in_their_layers_under_the_run_id(template):
+def test_artifacts_lie_in_their_layers_under_the_run_id(template: Path) -> None:
     found = manifest(template, "reference")["artifacts"]
     steps = [name for name in found if name.startswith("step_")]
     assert len(steps) == 4 + 10 * STEPS
@@ -53,7 +56,7 @@ def test_artifacts_lie_in_their_layers_under_the_run_id(template):
         assert (template / facts["path"]).is_file(), name
 
 
-def test_step_artifacts_are_versioned(template):
+def test_step_artifacts_are_versioned(template: Path) -> None:
     found = manifest(template, "reference")["artifacts"]
     versions = set()
     for name, facts in found.items():
@@ -65,7 +68,7 @@ def test_step_artifacts_are_versioned(template):
     pd.to_datetime(versions.pop(), format="%Y-%m-%dT%H.%M.%S.%fZ")
 
 
-def test_manifest_is_finished_and_true(template):
+def test_manifest_is_finished_and_true(template: Path) -> None:
     record = manifest(template, "reference")
     assert record["status"] == "finished"
     assert record["created"] <= record["closed"]
@@ -78,7 +81,7 @@ def test_manifest_is_finished_and_true(template):
     assert partial_files(template) == []
 
 
-def test_manifest_names_every_file_of_the_run(template):
+def test_manifest_names_every_file_of_the_run(template: Path) -> None:
     named = {facts["path"] for facts in manifest(template, "reference")["artifacts"].values()}
     stored = {
         name
@@ -88,7 +91,7 @@ def test_manifest_names_every_file_of_the_run(template):
     assert stored == named
 
 
-def test_report_shows_the_run(template):
+def test_report_shows_the_run(template: Path) -> None:
     page = artifact(template, "reference", "report.page").read_text(encoding="utf-8")
     best = manifest(template, "reference")["result"]["best_architecture"]
     assert best in page
@@ -97,12 +100,12 @@ def test_report_shows_the_run(template):
     assert table["queries"].tolist() == [11, 16]
 
 
-def test_tracking_off_leaves_no_store(template):
+def test_tracking_off_leaves_no_store(template: Path) -> None:
     left = {path.name for path in template.iterdir()}
     assert not left & {"mlflow.db", "mlruns", ".mlflow.lock"}
 
 
-def test_mlflow_run_tells_all(tracked):
+def test_mlflow_run_tells_all(tracked: Path) -> None:
     record = run(tracked, run_id="r", tracking=True)
     client, found = mlflow_run(tracked, "r")
     assert found.info.status == "FINISHED"
@@ -147,7 +150,7 @@ def test_mlflow_run_tells_all(tracked):
     assert found.data.metrics["seconds/run"] > 0
 
 
-def test_mlflow_artifacts_are_the_files_of_the_run(tracked):
+def test_mlflow_artifacts_are_the_files_of_the_run(tracked: Path) -> None:
     run(tracked, run_id="r", tracking=True)
     client, found = mlflow_run(tracked, "r")
     listed = {
@@ -170,7 +173,9 @@ def test_mlflow_artifacts_are_the_files_of_the_run(tracked):
     pd.testing.assert_frame_equal(pd.read_parquet(copy), archive(tracked, "r"))
 
 
-def test_mlflow_tracking_uri_is_honoured(quick, empty_store, tmp_path, monkeypatch):
+def test_mlflow_tracking_uri_is_honoured(
+    quick: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = tmp_path / "elsewhere.db"
     shutil.copy(empty_store, store)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
@@ -180,7 +185,7 @@ def test_mlflow_tracking_uri_is_honoured(quick, empty_store, tmp_path, monkeypat
     assert not (quick / "mlflow.db").exists()
 
 
-def test_two_runs_in_one_process_keep_their_own_files(quick):
+def test_two_runs_in_one_process_keep_their_own_files(quick: Path) -> None:
     """A notebook opens one session after another."""
     run(quick, run_id="one")
     before = tree(quick)
@@ -196,7 +201,7 @@ def test_two_runs_in_one_process_keep_their_own_files(quick):
     )
 
 
-def test_a_budget_of_the_initial_sample_alone_is_a_random_search(project):
+def test_a_budget_of_the_initial_sample_alone_is_a_random_search(project: Path) -> None:
     record = run(project, run_id="random", budget=INITIAL)
     assert record["status"] == "finished"
     assert record["result"]["queries"] == INITIAL

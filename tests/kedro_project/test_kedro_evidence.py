@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kedro_runs import REPOSITORY, command, tree
@@ -14,6 +16,7 @@ from coarse import coarse_pictures
 from evidence import comparison, constrained_tables, fidelity_tables, workers
 from evidence.regenerate import SECTIONS, choose
 from evidence.sections import load_sections
+from ingested import Ingested
 from optiproxy_nas import sweeps
 from optiproxy_nas.sweeps import run_sweep
 
@@ -22,7 +25,7 @@ MARKED = re.compile(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end \1 -->", re.DOTALL)
 
 
 @pytest.fixture
-def documented(project):
+def documented(project: Path) -> Any:
     """A project with the documents, and the measurements that the costs come from."""
     for folder in ("docs", "cost", "evidence"):
         shutil.copytree(REPOSITORY / folder, project / folder, dirs_exist_ok=True)
@@ -32,7 +35,9 @@ def documented(project):
     return project
 
 
-def test_every_section_in_miniature(documented, ingested, monkeypatch):
+def test_every_section_in_miniature(
+    documented: Any, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
+) -> None:
     coarse_pictures(monkeypatch, comparison, constrained_tables, fidelity_tables, workers)
     data = "OPTIPROXY_DATA_DIR" in os.environ  # brief trainings, and the other search spaces
     if data:
@@ -70,11 +75,13 @@ def test_every_section_in_miniature(documented, ingested, monkeypatch):
     assert {path: after[path] for path in before} == before  # no document was touched
 
 
-def test_searches_are_run_by_worker_processes_and_tracked(documented, empty_store, monkeypatch):
+def test_searches_are_run_by_worker_processes_and_tracked(
+    documented: Any, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As the command does by itself; that workers do it alike is for the tests of sweeps."""
     asked = []
 
-    def run_here(*args, **options):
+    def run_here(*args: Any, **options: Any) -> Any:
         asked.append((options["executor"], options["workers"]))
         return run_sweep(*args, **{**options, "executor": "serial"})
 
@@ -93,7 +100,7 @@ def test_searches_are_run_by_worker_processes_and_tracked(documented, empty_stor
     assert all(marker.startswith("initial") for marker in filled)
 
 
-def test_the_list_names_every_section_and_runs_nothing(bare_project):
+def test_the_list_names_every_section_and_runs_nothing(bare_project: Path) -> None:
     """With every row, whose parameters are checked; the miniatures above have fewer."""
     shutil.copytree(REPOSITORY / "evidence", bare_project / "evidence")
     before = tree(bare_project)
@@ -108,7 +115,7 @@ def test_the_list_names_every_section_and_runs_nothing(bare_project):
     assert tree(bare_project) == before  # nor ingests anything
 
 
-def test_an_unknown_section_is_refused(documented):
+def test_an_unknown_section_is_refused(documented: Any) -> None:
     done = command(documented, "evidence", "basellines")
     assert done.exit_code == 1
     assert "Did you mean 'baselines'?" in done.output
@@ -132,7 +139,7 @@ queries_to_optimum,trials,cpu_seconds,recent_kendall_tau,alarms,best_10,best_20,
 """
 
 
-def test_pages_are_written_from_stored_results_alone(bare_project):
+def test_pages_are_written_from_stored_results_alone(bare_project: Path) -> None:
     """Without the table of a benchmark, and without a search."""
     shutil.copytree(REPOSITORY / "evidence", bare_project / "evidence")
     for path, text in (
@@ -157,7 +164,7 @@ def test_pages_are_written_from_stored_results_alone(bare_project):
     assert "what does not follow from its curve" in done.output
 
 
-def test_outside_a_checkout_there_is_none(project):
+def test_outside_a_checkout_there_is_none(project: Path) -> None:
     done = command(project, "evidence", "--list")
     assert done.exit_code == 1
     assert "no part of the installed package" in done.output

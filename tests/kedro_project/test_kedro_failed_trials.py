@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,13 +18,13 @@ from optiproxy_nas.pipelines import search as nodes
 
 
 @pytest.fixture
-def failing(tracked, monkeypatch):
+def failing(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project with tracking, in which every cell with a pooling on its last edge fails."""
 
-    def failing_evaluator(objective, benchmark):
-        evaluate = evaluator_of(objective, benchmark)
+    def failing_evaluator(objective: Any, benchmark: Any) -> Any:
+        evaluate: Any = evaluator_of(objective, benchmark)
 
-        def some(names):
+        def some(names: Any) -> Any:
             values = evaluate(names)
             return [
                 math.nan if name.endswith("pool_3x3~2|") else value
@@ -36,7 +38,7 @@ def failing(tracked, monkeypatch):
     return tracked
 
 
-def test_failed_trials_are_charged_kept_and_shown(failing):
+def test_failed_trials_are_charged_kept_and_shown(failing: Any) -> None:
     """As in ``search``; and the run is audited like any other."""
     made = run(failing, run_id="r", tracking=True)
     failed = pd.read_parquet(artifact(failing, "r", "step_02.failed"))
@@ -58,7 +60,7 @@ def test_failed_trials_are_charged_kept_and_shown(failing):
     assert command(failing, "audit", "r").exit_code == 0
 
 
-def test_of_a_baseline(failing):
+def test_of_a_baseline(failing: Any) -> None:
     settings = {"method": "local_search", "budget": 30}
     made = run(failing, pipeline="nb201_methods", settings=settings, run_id="m")
     failed = pd.read_parquet(artifact(failing, "m", "result.failed"))

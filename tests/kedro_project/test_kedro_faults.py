@@ -1,5 +1,7 @@
 """Full disks, second processes, broken proxies and bad data: one message, and nothing half done."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import nan_proxy
 import pandas as pd
@@ -34,6 +37,7 @@ from kedro_runs import (
     tree,
 )
 
+from ingested import Ingested
 from optiproxy_nas.core.errors import OptiProxyError, ProxyError, RunLockedError
 from optiproxy_nas.pipelines import search
 from optiproxy_nas.pipelines.active_run import ActiveRun
@@ -43,7 +47,7 @@ from optiproxy_nas.runs.tracking import MlflowTracker
 SEARCH = ("run", "--pipeline=nb201_search")
 
 
-def one_message(result):
+def one_message(result: Any) -> Any:
     """The message of a command that failed as it should."""
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit), result.exception
@@ -52,11 +56,11 @@ def one_message(result):
     return result.output.partition("Error: ")[2]
 
 
-def disk_full(monkeypatch, name):
+def disk_full(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The disk fills up while tensors are saved to ``name`` (a part of the path)."""
     real = TensorsDataset.save
 
-    def save(self, data):
+    def save(self: Any, data: Any) -> None:
         if name in str(self._path):
             self._path.write_bytes(b"as much as there was room for")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
@@ -66,7 +70,9 @@ def disk_full(monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", ["step_01/proxy", "step_02/candidates"])
-def test_full_disk_then_resume(tracked, reference, monkeypatch, name):
+def test_full_disk_then_resume(
+    tracked: Path, reference: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     with monkeypatch.context() as patch:
         disk_full(patch, name)
         result = command(tracked, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
@@ -93,10 +99,12 @@ def test_full_disk_then_resume(tracked, reference, monkeypatch, name):
     assert "error" not in found.data.tags
 
 
-def test_disk_too_full_for_the_manifest_as_well(quick, reference, monkeypatch):
+def test_disk_too_full_for_the_manifest_as_well(
+    quick: Path, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = Path.write_bytes
 
-    def write_bytes(self, data):
+    def write_bytes(self: Any, data: Any) -> Any:
         if (quick / "data" / "06_models" / "r" / "step_02").exists():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
         return real(self, data)
@@ -110,7 +118,9 @@ def test_disk_too_full_for_the_manifest_as_well(quick, reference, monkeypatch):
 
 
 @pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
-def test_full_disk_under_other_runners(quick, reference, monkeypatch, runner):
+def test_full_disk_under_other_runners(
+    quick: Path, reference: Any, monkeypatch: pytest.MonkeyPatch, runner: Any
+) -> None:
     with monkeypatch.context() as patch:
         disk_full(patch, "step_02/logits")
         with pytest.raises(Exception, match="No space left on device"):
@@ -121,10 +131,10 @@ def test_full_disk_under_other_runners(quick, reference, monkeypatch, runner):
     assert search_digests(quick, "r") == reference
 
 
-def interrupt_at(monkeypatch, name):
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     real = Task.execute
 
-    def execute(self):
+    def execute(self: Any) -> Any:
         if self.node.name == name:
             raise KeyboardInterrupt
         return real(self)
@@ -132,7 +142,9 @@ def interrupt_at(monkeypatch, name):
     monkeypatch.setattr(Task, "execute", execute)
 
 
-def test_interrupted_by_the_user_who_cannot_wait(tracked, reference, monkeypatch):
+def test_interrupted_by_the_user_who_cannot_wait(
+    tracked: Path, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Further interrupts do not end what closes the run."""
     with monkeypatch.context() as patch:
         interrupt_at(patch, "step_02.select")
@@ -156,15 +168,15 @@ def test_interrupted_by_the_user_who_cannot_wait(tracked, reference, monkeypatch
     assert mlflow_run(tracked, "r")[1].info.status == "FINISHED"
 
 
-def interrupted(*_):
+def interrupted(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def interrupt_before(patch, kind, name):
+def interrupt_before(patch: Any, kind: Any, name: str) -> None:
     """Have the process told to end, in several ways, whenever a method is called."""
     real = getattr(kind, name)
 
-    def method(*arguments):
+    def method(*arguments: Any) -> Any:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
             signal.raise_signal(number)
         return real(*arguments)
@@ -172,11 +184,13 @@ def interrupt_before(patch, kind, name):
     patch.setattr(kind, name, method)
 
 
-def test_killed_before_the_id_of_its_mlflow_run_is_recorded(tracked, reference, monkeypatch):
+def test_killed_before_the_id_of_its_mlflow_run_is_recorded(
+    tracked: Path, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It goes on with the run that the store has, and leaves none open."""
     real = MlflowTracker.start
 
-    def start(self, *arguments):
+    def start(self: Any, *arguments: Any) -> None:
         real(self, *arguments)
         raise Killed
 
@@ -193,10 +207,10 @@ def test_killed_before_the_id_of_its_mlflow_run_is_recorded(tracked, reference, 
     assert found.info.run_id == manifest(tracked, "r")["mlflow_run_id"]
 
 
-def test_a_second_process_on_the_same_run_is_refused(quick, reference):
+def test_a_second_process_on_the_same_run_is_refused(quick: Path, reference: Any) -> None:
     folder = quick / "data" / "08_reporting" / "r"
     folder.mkdir(parents=True)
-    holder = subprocess.Popen(
+    holder: Any = subprocess.Popen(
         [
             sys.executable,
             "-c",
@@ -224,7 +238,9 @@ def test_a_second_process_on_the_same_run_is_refused(quick, reference):
     ("proxy", "message"),
     [("NanInSecondStep", "not finite"), ("DivergesInSecondStep", "diverged in step 2")],
 )
-def test_a_proxy_that_breaks(tracked, reference, monkeypatch, proxy, message):
+def test_a_proxy_that_breaks(
+    tracked: Path, reference: Any, monkeypatch: pytest.MonkeyPatch, proxy: str, message: str
+) -> None:
     monkeypatch.setattr(nan_proxy._CountsFits, "fits", 0)
     monkeypatch.setattr(getattr(nan_proxy, proxy), "fits", 0)
     with pytest.raises(ProxyError, match=message):
@@ -241,7 +257,7 @@ def test_a_proxy_that_breaks(tracked, reference, monkeypatch, proxy, message):
     assert steps == list(range(1, 12))
 
 
-def test_a_proxy_that_breaks_by_command(quick, monkeypatch):
+def test_a_proxy_that_breaks_by_command(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nan_proxy.NanInSecondStep, "fits", 0)
     arguments = f"run_id=r,tracking=off,proxy.name=nan_proxy:NanInSecondStep,{TINY_ARGUMENT}"
     result = command(quick, *SEARCH, f"--params={arguments}")
@@ -249,10 +265,10 @@ def test_a_proxy_that_breaks_by_command(quick, monkeypatch):
 
 
 @pytest.fixture
-def no_network(monkeypatch):
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     import pooch
 
-    def download(*_, **__):
+    def download(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", download)
@@ -260,7 +276,9 @@ def no_network(monkeypatch):
 
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("fault", ["missing", "truncated", "another file"])
-def test_bad_files_of_a_source(tracked, tmp_path, monkeypatch, fault):
+def test_bad_files_of_a_source(
+    tracked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     name = "nb201_cifar10-valid_val_test_v1_0.pickle"
     folder = tmp_path / "copies" / "nb201"
     folder.mkdir(parents=True)
@@ -281,7 +299,7 @@ def test_bad_files_of_a_source(tracked, tmp_path, monkeypatch, fault):
     assert not list((tracked / "data" / "03_primary" / "nb201").glob("v1_0*"))
 
 
-def test_good_files_of_a_source(quick, ingested):
+def test_good_files_of_a_source(quick: Path, ingested: Ingested) -> None:
     if not os.environ.get("OPTIPROXY_DATA_DIR"):
         pytest.skip("OPTIPROXY_DATA_DIR is not set: no v1.0 pickles here")
     ingested.put(quick, "v1_0")
@@ -290,7 +308,7 @@ def test_good_files_of_a_source(quick, ingested):
     assert record["result"]["test_accuracy"] > 0
 
 
-def test_an_edited_table_is_refused(quick):
+def test_an_edited_table_is_refused(quick: Path) -> None:
     path = quick / "data" / "03_primary" / "nb201" / "embedded.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -299,7 +317,7 @@ def test_an_edited_table_is_refused(quick):
     assert "embedded.parquet is not the file that was written" in one_message(result)
 
 
-def test_a_table_without_its_card_is_ingested_again(quick, reference):
+def test_a_table_without_its_card_is_ingested_again(quick: Path, reference: Any) -> None:
     folder = quick / "data" / "03_primary" / "nb201"
     (folder / "embedded.json").unlink()
     run(quick, run_id="r")
@@ -307,7 +325,7 @@ def test_a_table_without_its_card_is_ingested_again(quick, reference):
     assert search_digests(quick, "r") == reference
 
 
-def test_a_half_written_table_is_not_taken_for_one(quick, reference):
+def test_a_half_written_table_is_not_taken_for_one(quick: Path, reference: Any) -> None:
     """An ingest killed before its rename leaves a partial file and a digest."""
     folder = quick / "data" / "03_primary" / "nb201"
     table = folder / "embedded.parquet"
@@ -317,7 +335,7 @@ def test_a_half_written_table_is_not_taken_for_one(quick, reference):
     assert search_digests(quick, "r") == reference
 
 
-def test_data_layer_that_is_a_file(quick):
+def test_data_layer_that_is_a_file(quick: Path) -> None:
     folder = quick / "data" / "08_reporting"
     shutil.rmtree(folder)
     folder.write_text("not a folder")
@@ -328,10 +346,12 @@ def test_data_layer_that_is_a_file(quick):
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
-def test_data_directory_that_cannot_be_written(quick, monkeypatch, code):
+def test_data_directory_that_cannot_be_written(
+    quick: Path, monkeypatch: pytest.MonkeyPatch, code: Any
+) -> None:
     real = Path.mkdir
 
-    def mkdir(self, *arguments, **options):
+    def mkdir(self: Any, *arguments: Any, **options: Any) -> Any:
         if (quick / "data") in self.parents:
             raise OSError(code, os.strerror(code), str(self))
         return real(self, *arguments, **options)
@@ -346,7 +366,7 @@ def test_data_directory_that_cannot_be_written(quick, monkeypatch, code):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_data_directory_without_permission(quick):
+def test_data_directory_without_permission(quick: Path) -> None:
     folder = quick / "data" / "08_reporting"
     folder.chmod(0o500)
     try:
@@ -356,11 +376,13 @@ def test_data_directory_without_permission(quick):
         folder.chmod(0o700)
 
 
-def test_one_layer_that_cannot_be_written(quick, reference, monkeypatch):
+def test_one_layer_that_cannot_be_written(
+    quick: Path, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Found out only when the first proxy is stored: still one message, and it can go on."""
     real = Path.mkdir
 
-    def mkdir(self, *arguments, **options):
+    def mkdir(self: Any, *arguments: Any, **options: Any) -> Any:
         if (quick / "data" / "06_models") in self.parents:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
         return real(self, *arguments, **options)
@@ -373,14 +395,16 @@ def test_one_layer_that_cannot_be_written(quick, reference, monkeypatch):
     assert search_digests(quick, "r") == reference
 
 
-def test_a_manifest_that_is_not_readable(finished):
+def test_a_manifest_that_is_not_readable(finished: Path) -> None:
     path = finished / "data" / "08_reporting" / "reference" / "manifest.json"
     path.write_text(path.read_text()[:100])
     for arguments in (("run", "--resume", "reference"), ("audit", "reference")):
         assert "is not a readable manifest" in one_message(command(finished, *arguments))
 
 
-def test_an_archive_forged_in_all_its_records_is_not_searched_on(quick, monkeypatch):
+def test_an_archive_forged_in_all_its_records_is_not_searched_on(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file and digest that agree, but rows that contradict each other: refused by the fit."""
     with monkeypatch.context() as patch:
         die_at(patch, "step_02.fit_proxy")
@@ -388,7 +412,7 @@ def test_an_archive_forged_in_all_its_records_is_not_searched_on(quick, monkeypa
             run(quick, run_id="r")
     folder = quick / "data" / "07_model_output" / "r" / "step_01" / "archive.parquet"
     (file,) = (path for path in folder.rglob("archive.parquet") if path.is_file())
-    table = pd.read_parquet(file)
+    table: Any = pd.read_parquet(file)
     table.loc[3, "architecture"] = table.loc[4, "architecture"]
     table.to_parquet(file)
     sign(file)
@@ -396,7 +420,9 @@ def test_an_archive_forged_in_all_its_records_is_not_searched_on(quick, monkeypa
         resume(quick, run_id="r")
 
 
-def test_every_step_is_tracked_beyond_the_digits_of_their_names(tracked, monkeypatch):
+def test_every_step_is_tracked_beyond_the_digits_of_their_names(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As step_99 and step_100, so step_9 and step_10: the last is not the last by the alphabet."""
     monkeypatch.setattr(search, "step_name", "step_{}".format)
     monkeypatch.setattr(search, "create_pipeline", search.create_pipeline.__wrapped__)
@@ -422,7 +448,9 @@ def test_every_step_is_tracked_beyond_the_digits_of_their_names(tracked, monkeyp
     assert json.loads(artifact(tracked, "r", "report.summary").read_text())["queries"] == budget
 
 
-def test_mlflow_broken_at_the_start_leaves_a_failed_run_that_can_go_on(quick, reference):
+def test_mlflow_broken_at_the_start_leaves_a_failed_run_that_can_go_on(
+    quick: Path, reference: Any
+) -> None:
     (quick / "mlflow.db").write_bytes(b"not a database, " * 100)
     result = command(quick, *SEARCH, f"--params=run_id=r,{TINY_ARGUMENT}")
     assert result.exit_code == 1

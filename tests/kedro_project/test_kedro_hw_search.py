@@ -1,9 +1,12 @@
 """The constrained search as a Kedro pipeline: outputs, resume, runners, audit, refusals."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,12 +42,12 @@ OWN = ["latency_ms", "predicted_latency_ms", "parameters_millions"]
 OWN += ["predicted_parameters_millions", "violation", "feasibility"]
 
 
-def hw_run(project, **params):
+def hw_run(project: Path, **params: Any) -> Any:
     return run(project, pipeline="hw_search", objective={"constraints": list(TWO)}, **params)
 
 
 @pytest.fixture(scope="session")
-def hw_template(template, tmp_path_factory):
+def hw_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with one finished constrained search "reference", without pictures."""
     project = copy_project(tmp_path_factory.mktemp("hw") / "project")
     layer = Path("data") / "03_primary"
@@ -57,14 +60,16 @@ def hw_template(template, tmp_path_factory):
 
 
 @pytest.fixture
-def hw_finished(hw_template, tmp_path, monkeypatch):
+def hw_finished(hw_template: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     project = tmp_path / "project"
     shutil.copytree(hw_template, project)
     without_pictures(monkeypatch)
     return enter(project, monkeypatch)
 
 
-def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(project, monkeypatch):
+def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bounds as a user writes them: one text, separated by semicolons, = and spaces in it."""
     drawn = ("best_so_far", "pareto_front")
     without_pictures(monkeypatch, *drawn)
@@ -77,7 +82,7 @@ def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(pro
     record = manifest(project, "r")
     assert record["parameters"]["objective"]["constraints"] == list(TWO)
     assert record["parameters"]["preset"] == "default"
-    table = archive(project, "r")
+    table: Any = archive(project, "r")
     assert len(table) == BUDGET
     assert list(table)[9:15] == OWN
     assert table["feasibility"].isna().tolist() == [True] * 6 + [False] * 10
@@ -111,13 +116,15 @@ def test_a_run_from_the_command_line_leaves_answer_archive_page_and_pictures(pro
     assert "latency" in result.output.lower()  # the terminal tells how far it is from each bound
 
 
-def test_the_pipeline_is_the_plain_search(hw_finished):
+def test_the_pipeline_is_the_plain_search(hw_finished: Any) -> None:
     objective = {"name": "constrained", "constraints": list(TWO)}
     plain = search(seed=0, objective=objective, **TINY).archive
     pd.testing.assert_frame_equal(archive(hw_finished, "reference"), plain, check_exact=True)
 
 
-def test_resume_after_a_kill_ends_as_the_run_that_never_stopped(hw_finished, monkeypatch):
+def test_resume_after_a_kill_ends_as_the_run_that_never_stopped(
+    hw_finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         die_at(patch, "step_02.gradient_search")
         with pytest.raises(Killed):
@@ -131,17 +138,17 @@ def test_resume_after_a_kill_ends_as_the_run_that_never_stopped(hw_finished, mon
     assert all(after[name] == before[name] for name in kept)
 
 
-def test_threads_give_the_same_search(hw_finished):
+def test_threads_give_the_same_search(hw_finished: Any) -> None:
     hw_run(hw_finished, run_id="r", runner=ThreadRunner())
     assert search_digests(hw_finished, "r") == search_digests(hw_finished, "reference")
 
 
-def test_the_audit_passes_and_finds_a_forged_metric(hw_finished):
+def test_the_audit_passes_and_finds_a_forged_metric(hw_finished: Any) -> None:
     result = command(hw_finished, "audit", "reference")
     assert result.exit_code == 0, result.output
     assert "AUDIT PASSED: 16 archive rows" in result.output
     file = artifact(hw_finished, "reference", "step_02.archive")
-    table = pd.read_parquet(file)
+    table: Any = pd.read_parquet(file)
     table.loc[3, "latency_ms"] /= 2
     table.to_parquet(file)
     result = command(hw_finished, "audit", "reference")
@@ -150,7 +157,7 @@ def test_the_audit_passes_and_finds_a_forged_metric(hw_finished):
     assert "archive row 3" in result.output
 
 
-def test_mlflow_holds_the_violation_rate_and_the_weights_by_step(tracked):
+def test_mlflow_holds_the_violation_rate_and_the_weights_by_step(tracked: Path) -> None:
     hw_run(tracked, run_id="r", tracking=True)
     client, found = mlflow_run(tracked, "r", experiment="hw_search")
     told = pd.read_csv(artifact(tracked, "r", "report.diagnostics"))
@@ -177,7 +184,9 @@ def test_mlflow_holds_the_violation_rate_and_the_weights_by_step(tracked):
         ("objective.name=constraind", "Did you mean 'constrained'"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_before_any_query(quick, params, message):
+def test_what_cannot_be_kept_is_refused_before_any_query(
+    quick: Path, params: str, message: str
+) -> None:
     result = command(
         quick, "run", "--pipeline=hw_search", f"--params=run_id=r,tracking=off,{params}"
     )
@@ -188,7 +197,7 @@ def test_what_cannot_be_kept_is_refused_before_any_query(quick, params, message)
     assert run_files(quick, "r") == []
 
 
-def test_a_run_without_a_feasible_cell_says_so(quick):
+def test_a_run_without_a_feasible_cell_says_so(quick: Path) -> None:
     record = run(
         quick, pipeline="hw_search", run_id="r", budget=8, preset="hardware",  # default finds one
         objective={"constraints": ["latency_ms <= 7.2"]},
@@ -196,13 +205,13 @@ def test_a_run_without_a_feasible_cell_says_so(quick):
     result = record["result"]
     assert result["feasible"] is False
     assert result["regret"] is None
-    table = archive(quick, "r", step=1)
+    table: Any = archive(quick, "r", step=1)
     assert table["best"].isna().all()
     assert result["best_architecture"] == table.loc[table["latency_ms"].idxmin(), "architecture"]
     assert result["constraints"][0]["margin"] < 0
 
 
-def test_what_is_not_feasible_is_logged_once(tracked):
+def test_what_is_not_feasible_is_logged_once(tracked: Path) -> None:
     """There is no best value to go by; each query is in MLflow once all the same."""
     run(
         tracked, pipeline="hw_search", run_id="r", budget=8, tracking=True, preset="hardware",
@@ -214,7 +223,7 @@ def test_what_is_not_feasible_is_logged_once(tracked):
     assert not client.get_metric_history(found.info.run_id, "best_validation_accuracy")
 
 
-def test_a_baseline_under_the_same_bounds(quick):
+def test_a_baseline_under_the_same_bounds(quick: Path) -> None:
     record = run(
         quick, pipeline="nb201_methods", run_id="r", settings={"budget": 12},
         method="random_search", objective={"name": "constrained", "constraints": list(TWO)},

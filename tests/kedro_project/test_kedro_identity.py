@@ -1,8 +1,12 @@
 """The same search gives the same bytes, however it is executed or interrupted."""
 
+from __future__ import annotations
+
 import multiprocessing
 import os
 import signal
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -34,13 +38,13 @@ from waiting import wait_until
 
 
 @pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
-def test_runners_give_the_same_bytes(quick, reference, runner):
+def test_runners_give_the_same_bytes(quick: Path, reference: Any, runner: Any) -> None:
     run(quick, runner=runner(max_workers=2), run_id="other")
     assert search_digests(quick, "other") == reference
 
 
 @pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
-def test_runners_give_the_same_mlflow_history(tracked, runner):
+def test_runners_give_the_same_mlflow_history(tracked: Path, runner: Any) -> None:
     """Worker processes report their metrics too."""
     run(tracked, runner=runner(max_workers=2), run_id="r", tracking=True)
     client, found = mlflow_run(tracked, "r")
@@ -52,14 +56,16 @@ def test_runners_give_the_same_mlflow_history(tracked, runner):
         assert steps == list(range(1, STEPS + 1)), metric
 
 
-def test_a_repeated_run_gives_the_same_bytes_also_a_report_that_was_resumed(project, monkeypatch):
+def test_a_repeated_run_gives_the_same_bytes_also_a_report_that_was_resumed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Figures, pages and summary too; what one process had in memory, the next reads from files."""
     run(project, run_id="r")
     assert artifact(project, "r", "report.best_cell").read_bytes()[:4] == b"\x89PNG"
     pictured = digests(project, "r")
     for path in run_files(project, "r"):  # as if it had not been run
         (project / path).unlink()
-    work = run
+    work: Any = run
     for node in ("report.collect_diagnostics", "report.report"):
         with monkeypatch.context() as patch:
             die_at(patch, node)
@@ -70,13 +76,13 @@ def test_a_repeated_run_gives_the_same_bytes_also_a_report_that_was_resumed(proj
     assert digests(project, "r") == pictured
 
 
-def test_another_seed_gives_another_archive(quick, reference):
+def test_another_seed_gives_another_archive(quick: Path, reference: Any) -> None:
     run(quick, run_id="other", seed=1)
     assert search_digests(quick, "other")["step_02.archive"] != reference["step_02.archive"]
 
 
-def test_plain_python_gives_the_same_search(template):
-    parameters = resolve_method(manifest(template, "reference")["parameters"])
+def test_plain_python_gives_the_same_search(template: Path) -> None:
+    parameters: Any = resolve_method(manifest(template, "reference")["parameters"])
     table = pd.read_parquet(template / "data" / "03_primary" / "nb201" / "embedded.parquet")
     _, evaluate = load_benchmark(table, b"", parameters)
     result = run_search(get_space("nb201"), evaluate, parameters)
@@ -85,11 +91,11 @@ def test_plain_python_gives_the_same_search(template):
     pd.testing.assert_frame_equal(result.diagnostics, stored)
 
 
-def kill_at_rename(number, after):
+def kill_at_rename(number: int, after: Any) -> None:
     """Let this process end by SIGKILL at its n-th rename: before it, or just after."""
     real, count = os.replace, 0
 
-    def replace(source, target):
+    def replace(source: Any, target: Any) -> None:
         nonlocal count
         count += 1
         if count == number and not after:
@@ -98,10 +104,10 @@ def kill_at_rename(number, after):
         if count == number and after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    atomic_files.os.replace = replace
+    atomic_files.os.replace = replace  # type: ignore[attr-defined]
 
 
-def in_child(work):
+def in_child(work: Any) -> Any:
     """Do ``work`` in a forked process; the signal that ended it, or 0."""
     pid = os.fork()
     if pid == 0:
@@ -117,10 +123,12 @@ def in_child(work):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_one_rename_after_another_and_resumed(quick, template, after):
+def test_killed_at_one_rename_after_another_and_resumed(
+    quick: Path, template: Path, after: bool
+) -> None:
     """Each process goes on with what the one before left, and dies six renames later than it."""
 
-    def work():
+    def work() -> None:
         kill_at_rename(1 + 6 * killed, after)
         (resume if killed else run)(quick, run_id="reference")
 
@@ -137,11 +145,11 @@ def test_killed_at_one_rename_after_another_and_resumed(quick, template, after):
 
 
 def test_killed_after_one_node_after_another_with_whole_mlflow_history(
-    tracked, reference, monkeypatch
-):
+    tracked: Path, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each query is in MLflow's history once, wherever the processes died."""
-    tracking = {"run_id": "r", "tracking": True}
-    work = run
+    tracking: dict[str, Any] = {"run_id": "r", "tracking": True}
+    work: Any = run
     for node in (
         "load_benchmark",
         "step_00.sample",
@@ -169,7 +177,7 @@ def test_killed_after_one_node_after_another_with_whole_mlflow_history(
     assert steps == list(range(1, STEPS + 1))
 
 
-def test_a_process_killed_and_resumed(quick, reference):
+def test_a_process_killed_and_resumed(quick: Path, reference: Any) -> None:
     """kill -9 of a search's process at a moment that nobody chose."""
     process = multiprocessing.get_context("fork").Process(
         target=run, args=(quick,), kwargs={"run_id": "r"}

@@ -1,9 +1,12 @@
 """The search with two fidelities as a Kedro pipeline: ledger, report, store, audit, resume."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,6 +28,7 @@ from kedro_runs import (
     without_pictures,
 )
 
+from ingested import Ingested
 from optiproxy_nas import search
 
 pytestmark = pytest.mark.skipif(
@@ -36,7 +40,7 @@ PICTURES = ("fidelities", "epochs_by_step")  # those of the two fidelities
 LOW, FULL, STEP = 12, 200, 224
 BUDGET, INITIAL, LOW_FIRST = 1500, 20, 40
 STEPS = 6  # ceil((1500 - 240 - 11) / 224)
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "budget": BUDGET,
     "initial_samples": INITIAL,
     "gradient": {"epochs": 5},
@@ -48,13 +52,15 @@ ARGUMENT = (
 )
 
 
-def lowfi_run(project, how=run, **params):
+def lowfi_run(project: Path, how: Any = run, **params: Any) -> Any:
     objective = {"low_first": LOW_FIRST}
     return how(project, pipeline="lowfi_search", settings=SETTINGS, objective=objective, **params)
 
 
 @pytest.fixture(scope="session")
-def lowfi_template(tmp_path_factory, empty_store, ingested):
+def lowfi_template(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path, ingested: Ingested
+) -> Any:
     """A project with one finished run "reference" from the command line: tracked, with pictures."""
     project = copy_project(tmp_path_factory.mktemp("lowfi") / "project")
     ingested.put(project, "v1_0+schedule12")
@@ -70,7 +76,7 @@ def lowfi_template(tmp_path_factory, empty_store, ingested):
 
 
 @pytest.fixture
-def lowfi(lowfi_template, tmp_path, monkeypatch):
+def lowfi(lowfi_template: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A copy of it, to run in."""
     project = tmp_path / "project"
     shutil.copytree(lowfi_template, project)
@@ -78,16 +84,16 @@ def lowfi(lowfi_template, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def table(lowfi_template):
+def table(lowfi_template: Any) -> Any:
     return pd.read_parquet(artifact(lowfi_template, "reference", f"step_{STEPS:02d}.archive"))
 
 
 @pytest.fixture
-def summary(lowfi_template):
+def summary(lowfi_template: Any) -> Any:
     return json.loads(artifact(lowfi_template, "reference", "report.summary").read_text())
 
 
-def test_the_ledger(lowfi_template, table):
+def test_the_ledger(lowfi_template: Any, table: Any) -> None:
     parameters = manifest(lowfi_template, "reference")["parameters"]
     assert parameters["preset"] == "low_fidelity"
     assert parameters["source"] == "v1_0+schedule12"
@@ -103,14 +109,14 @@ def test_the_ledger(lowfi_template, table):
     assert full.sum() >= 3
     assert (~full)[: full.idxmax()].sum() >= LOW_FIRST
     assert (table["step"][full].diff().dropna() == 1).all()  # one in each step from then on
-    known = set()
+    known: set[Any] = set()
     for _, batch in table.groupby("step"):
         assert set(batch["architecture"][full]) <= known
         known |= set(batch["architecture"][~full])
     assert table["best"].equals(table["value"].where(full).cummax().ffill())
 
 
-def test_the_summary(table, summary):
+def test_the_summary(table: Any, summary: Any) -> None:
     full = table["epochs"] == FULL
     assert summary["spent_epochs"] == table["cost"].sum()
     assert summary["low_queries"] == (~full).sum()
@@ -124,7 +130,7 @@ def test_the_summary(table, summary):
     assert summary["optimum"] == pytest.approx(91.61, abs=0.005)  # of the table, by hand
 
 
-def test_the_page_and_its_pictures(lowfi_template, summary):
+def test_the_page_and_its_pictures(lowfi_template: Any, summary: Any) -> None:
     for name in PICTURES:
         picture = artifact(lowfi_template, "reference", f"report.{name}").read_bytes()
         assert picture.startswith(b"\x89PNG")
@@ -135,7 +141,9 @@ def test_the_page_and_its_pictures(lowfi_template, summary):
         assert title in page
 
 
-def test_mlflow_holds_epochs_by_query_and_promotions_by_step(lowfi_template, table):
+def test_mlflow_holds_epochs_by_query_and_promotions_by_step(
+    lowfi_template: Any, table: Any
+) -> None:
     client, found = mlflow_run(lowfi_template, "reference", experiment="lowfi_search")
     told = pd.read_csv(artifact(lowfi_template, "reference", "report.diagnostics"))
     full = table["epochs"] == FULL
@@ -148,7 +156,8 @@ def test_mlflow_holds_epochs_by_query_and_promotions_by_step(lowfi_template, tab
     assert_history(client, found.info.run_id, "epochs", table["epochs"])
     known = told.dropna(subset="fidelity_spearman")
     assert len(known)
-    assert history(client, found.info.run_id, "step/fidelity_spearman") == [
+    noted: list[Any] = history(client, found.info.run_id, "step/fidelity_spearman")
+    assert noted == [
         (step, pytest.approx(value))
         for step, value in zip(known["step"], known["fidelity_spearman"], strict=True)
     ]
@@ -159,7 +168,9 @@ def test_mlflow_holds_epochs_by_query_and_promotions_by_step(lowfi_template, tab
     assert metrics["final/validation_accuracy"] == table["value"][full].max()
 
 
-def test_the_pipeline_is_the_plain_search_byte_for_byte(lowfi_template, tmp_path):
+def test_the_pipeline_is_the_plain_search_byte_for_byte(
+    lowfi_template: Any, tmp_path: Path
+) -> None:
     objective = {"name": "multi_fidelity", "low_first": LOW_FIRST}
     plain = search(
         source="v1_0+schedule12", preset="low_fidelity", objective=objective, **SETTINGS
@@ -170,14 +181,16 @@ def test_the_pipeline_is_the_plain_search_byte_for_byte(lowfi_template, tmp_path
     assert stored.read_bytes() == (tmp_path / "archive.parquet").read_bytes()
 
 
-def test_the_audit_passes(lowfi, table, monkeypatch):
+def test_the_audit_passes(lowfi: Any, table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     without_pictures(monkeypatch, *PICTURES)
     result = command(lowfi, "audit", "reference")
     assert result.exit_code == 0, result.output
     assert f"AUDIT PASSED: {len(table)} archive rows" in result.output
 
 
-def test_resume_after_a_kill_ends_as_the_run_that_never_stopped(lowfi, monkeypatch):
+def test_resume_after_a_kill_ends_as_the_run_that_never_stopped(
+    lowfi: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is cut off after some promotions, before others."""
     without_pictures(monkeypatch)
     with monkeypatch.context() as patch:

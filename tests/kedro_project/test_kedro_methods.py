@@ -1,5 +1,10 @@
 """The pipeline that runs any method whole in one node."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import pytest
 from kedro_runs import archive, artifact, command, manifest, mlflow_run, run, sha256
@@ -7,19 +12,19 @@ from kedro_runs import archive, artifact, command, manifest, mlflow_run, run, sh
 BUDGET = 24
 
 
-def run_method(project, run_id, **params):
+def run_method(project: Path, run_id: str, **params: Any) -> Any:
     settings = {"budget": BUDGET}
     return run(project, pipeline="nb201_methods", settings=settings, run_id=run_id, **params)
 
 
-def test_optiproxy_gives_the_archive_of_the_search_pipeline(template, project):
+def test_optiproxy_gives_the_archive_of_the_search_pipeline(template: Path, project: Path) -> None:
     run(project, run_id="whole", pipeline="nb201_methods", method="optiproxy")
     stored = artifact(project, "whole", "result.archive")
     pd.testing.assert_frame_equal(pd.read_parquet(stored), archive(template, "reference"))
     assert sha256(stored) == sha256(artifact(template, "reference", "step_02.archive"))
 
 
-def test_a_baseline_is_recorded_and_repeats_exactly(project):
+def test_a_baseline_is_recorded_and_repeats_exactly(project: Path) -> None:
     facts = run_method(project, "first", method="regularized_evolution", seed=4)
     table = pd.read_parquet(artifact(project, "first", "result.archive"))
     trials = pd.read_parquet(artifact(project, "first", "result.trials"))
@@ -36,7 +41,7 @@ def test_a_baseline_is_recorded_and_repeats_exactly(project):
     assert f"{BUDGET} archive rows" in audited.output
 
 
-def test_a_baseline_in_mlflow(tracked):
+def test_a_baseline_in_mlflow(tracked: Path) -> None:
     facts = run_method(tracked, "tracked", method="local_search", tracking=True)
     client, found = mlflow_run(tracked, "tracked", experiment="nb201_methods")
     assert found.info.status == "FINISHED"
@@ -57,7 +62,9 @@ def test_a_baseline_in_mlflow(tracked):
         ("method=optiproxy,settings.population=3", "Unknown parameter 'settings'"),
     ],
 )
-def test_bad_input_is_told_before_anything_is_written(project, params, message):
+def test_bad_input_is_told_before_anything_is_written(
+    project: Path, params: str, message: str
+) -> None:
     before = sorted(project.rglob("*"))
     told = command(project, "run", "--pipeline=nb201_methods", f"--params={params}")
     assert told.exit_code == 1
@@ -65,7 +72,7 @@ def test_bad_input_is_told_before_anything_is_written(project, params, message):
     assert sorted(project.rglob("*")) == before
 
 
-def test_from_the_command_line(project):
+def test_from_the_command_line(project: Path) -> None:
     params = "method=random_search,budget=20,run_id=cli,tracking=off"
     result = command(project, "run", "--pipeline=nb201_methods", f"--params={params}")
     assert result.exit_code == 0, result.output

@@ -9,6 +9,7 @@ import html
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -39,7 +40,7 @@ MODEL = Path("data") / "03_primary" / "nb201" / f"{SOURCE}.model"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, empty_store):
+def made(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Any:
     """A project with a tracked search, its diagnosis and a sweep."""
     folder = tmp_path_factory.mktemp("model")
     project = copy_project(folder / "project")
@@ -60,7 +61,7 @@ def made(tmp_path_factory, empty_store):
 
 
 @pytest.fixture
-def project(made, monkeypatch):
+def project(made: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return enter(made[0], monkeypatch)
 
 
@@ -69,7 +70,7 @@ def says_nothing_of_an_optimum(text: str) -> bool:
     return "optimum of the table" not in told and "table's optimum" not in told
 
 
-def test_the_run_tells_value_unit_and_caution(project):
+def test_the_run_tells_value_unit_and_caution(project: Any) -> None:
     summary = manifest(project, "r")["result"]
     assert summary["target"] == TARGET
     assert summary[TARGET] < 0
@@ -83,7 +84,7 @@ def test_the_run_tells_value_unit_and_caution(project):
     assert says_nothing_of_an_optimum(page)
 
 
-def test_the_store_is_told_the_target_by_its_name(project):
+def test_the_store_is_told_the_target_by_its_name(project: Any) -> None:
     _, found = mlflow_run(project, "r")
     assert found.data.tags["target"] == TARGET
     summary = manifest(project, "r")["result"]
@@ -93,7 +94,7 @@ def test_the_store_is_told_the_target_by_its_name(project):
     assert not any("validation_accuracy" in name for name in found.data.metrics)
 
 
-def test_the_diagnosis_draws_its_cells_from_the_space(made):
+def test_the_diagnosis_draws_its_cells_from_the_space(made: Any) -> None:
     project, told = made
     folder = project / PAGES / "r" / "diagnose"
     numbers = json.loads((folder / "numbers.json").read_text())
@@ -113,7 +114,9 @@ def test_the_diagnosis_draws_its_cells_from_the_space(made):
     assert "Validation accuracy" not in page
 
 
-def test_the_model_must_be_the_one_that_answered(made, tmp_path, monkeypatch):
+def test_the_model_must_be_the_one_that_answered(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = tmp_path / "project"
     shutil.copytree(made[0], project)
     enter(project, monkeypatch)
@@ -136,10 +139,12 @@ def test_the_model_must_be_the_one_that_answered(made, tmp_path, monkeypatch):
         ("sweep", f"source={SOURCE}", "seed=0:2", "--executor=serial", "--no-tracking"),
     ],
 )
-def test_a_model_that_cannot_be_used_is_told_before_the_run(project, arguments, monkeypatch):
+def test_a_model_that_cannot_be_used_is_told_before_the_run(
+    project: Any, arguments: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As where an optional package is missing: the message alone, and nothing is left."""
 
-    def missing(_):
+    def missing(_: Any) -> None:
         raise DataError("This model needs a package, which cannot be imported.")
 
     monkeypatch.setattr("model_source.predict", missing)
@@ -151,7 +156,7 @@ def test_a_model_that_cannot_be_used_is_told_before_the_run(project, arguments, 
     assert tree(project).keys() == before.keys()
 
 
-def test_a_sweep_leaves_what_nobody_knows_empty_and_tells_the_caution(project):
+def test_a_sweep_leaves_what_nobody_knows_empty_and_tells_the_caution(project: Any) -> None:
     runs = pd.read_parquet(project / PAGES / "sweeps" / "short" / "runs.parquet")
     assert (runs["value"] < 0).all()
     assert runs[["optimum", "regret", "test_accuracy"]].isna().all(axis=None)
@@ -162,7 +167,7 @@ def test_a_sweep_leaves_what_nobody_knows_empty_and_tells_the_caution(project):
 
 
 @pytest.mark.parametrize("selection", [{"runs": ["r"]}, {"sweep": "short"}])
-def test_a_comparison_has_the_best_known_value_in_nats(project, selection):
+def test_a_comparison_has_the_best_known_value_in_nats(project: Any, selection: Any) -> None:
     found = compare(MlflowRuns(selection, str(project)).load())
     (panel,) = found.panels
     assert panel.metric == TARGET
@@ -180,7 +185,7 @@ def test_a_comparison_has_the_best_known_value_in_nats(project, selection):
     assert says_nothing_of_an_optimum(page)
 
 
-def test_the_table_holds_the_reference_values_only(project):
+def test_the_table_holds_the_reference_values_only(project: Any) -> None:
     card = json.loads((project / MODEL.with_suffix(".json")).read_text())
     assert card["model"] == {"operations": 5}
     assert len(pd.read_parquet(project / MODEL.with_suffix(".parquet"))) == KNOWN

@@ -1,6 +1,10 @@
 """The search sees validation values of what it queried, and nothing else of the table."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,10 +14,10 @@ from optiproxy_nas.benchmarks.tidy_table import table_digest
 
 
 @pytest.fixture
-def rewrite(quick):
+def rewrite(quick: Path) -> Any:
     """Change the project's table: ``rewrite(change)``, where ``change`` edits the frame."""
 
-    def rewrite(change):
+    def rewrite(change: Any) -> None:
         path = quick / "data" / "03_primary" / "nb201" / "embedded.parquet"
         table = pd.read_parquet(path)
         change(table)
@@ -27,14 +31,16 @@ def rewrite(quick):
     return rewrite
 
 
-def queried_rows(table, queried):
+def queried_rows(table: Any, queried: Any) -> Any:
     return table["architecture"].isin(queried) & (table["dataset"] == "cifar10")
 
 
-def test_everything_not_queried_may_be_poisoned(quick, reference, template, rewrite):
+def test_everything_not_queried_may_be_poisoned(
+    quick: Path, reference: Any, template: Path, rewrite: Any
+) -> None:
     queried = archive(template, "reference")["architecture"]
 
-    def poison(table):
+    def poison(table: Any) -> None:
         free = ~queried_rows(table, queried)
         assert free.sum() == len(table) - len(queried)
         table.loc[free, "validation_accuracy"] = 100 - table.loc[free, "validation_accuracy"]
@@ -48,11 +54,13 @@ def test_everything_not_queried_may_be_poisoned(quick, reference, template, rewr
     assert result["optimum"] != manifest(template, "reference")["result"]["optimum"]
 
 
-def test_one_queried_value_matters(quick, reference, template, rewrite):
+def test_one_queried_value_matters(
+    quick: Path, reference: Any, template: Path, rewrite: Any
+) -> None:
     """The other test can fail: a value that was queried changes what follows."""
     first = archive(template, "reference")["architecture"].iloc[:1]
 
-    def change(table):
+    def change(table: Any) -> None:
         rows = queried_rows(table, first)
         assert rows.sum() == 1
         table.loc[rows, "validation_accuracy"] = 1.0
@@ -64,7 +72,9 @@ def test_one_queried_value_matters(quick, reference, template, rewrite):
     assert found["step_01.proxy"] != reference["step_01.proxy"]
 
 
-def test_a_table_that_is_not_the_one_of_its_card_is_refused_or_recorded(quick, template):
+def test_a_table_that_is_not_the_one_of_its_card_is_refused_or_recorded(
+    quick: Path, template: Path
+) -> None:
     """A run must not claim, in its manifest, data that it did not read."""
     path = quick / "data" / "03_primary" / "nb201" / "embedded.parquet"
     table = pd.read_parquet(path)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -56,7 +57,7 @@ METHODS = {
 
 
 @pytest.fixture(scope="session")
-def own_template(tmp_path_factory):
+def own_template(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with the problem's data, and a finished run, "reference", without pictures."""
     project = with_data(copy_project(tmp_path_factory.mktemp("own") / "project"))
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -67,7 +68,7 @@ def own_template(tmp_path_factory):
 
 
 @pytest.fixture
-def finished(own_template, tmp_path, monkeypatch):
+def finished(own_template: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     project = tmp_path / "project"
     shutil.copytree(own_template, project)
     without_pictures(monkeypatch)
@@ -75,17 +76,19 @@ def finished(own_template, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project with the problem's data and no run."""
     without_pictures(monkeypatch)
     return enter(with_data(copy_project(tmp_path / "project")), monkeypatch)
 
 
-def own_run(project, **params):
+def own_run(project: Path, **params: Any) -> Any:
     return run(project, pipeline="own_search", settings=OWN, **params)
 
 
-def test_a_run_learns_from_the_experiment_and_travels(own, empty_store, tmp_path):
+def test_a_run_learns_from_the_experiment_and_travels(
+    own: Any, empty_store: Path, tmp_path: Path
+) -> None:
     shutil.copy(empty_store, own / "mlflow.db")
     own_run(own, run_id="before", tracking=True)
     settings = {**OWN, "seed": 1, "prior": "experiment:own_search"}
@@ -100,15 +103,15 @@ def test_a_run_learns_from_the_experiment_and_travels(own, empty_store, tmp_path
     assert command(own, "audit", str(tmp_path / "crate")).exit_code == 0
 
 
-def own_resume(project, **params):
+def own_resume(project: Path, **params: Any) -> Any:
     return resume(project, pipeline="own_search", settings=OWN, **params)
 
 
-def journal_of(project, run_id="reference"):
+def journal_of(project: Path, run_id: str = "reference") -> Any:
     return project / "data" / "07_model_output" / run_id / "journal.jsonl"
 
 
-def test_a_run_is_the_search_of_the_same_name_in_python(finished, tmp_path):
+def test_a_run_is_the_search_of_the_same_name_in_python(finished: Any, tmp_path: Path) -> None:
     kept = archive(finished, "reference")
     data = {"signals": pd.read_csv(finished / "data" / "01_raw" / "signals.csv")}
     found = search(problem=NAME, data=data, **TINY)
@@ -118,7 +121,7 @@ def test_a_run_is_the_search_of_the_same_name_in_python(finished, tmp_path):
     )["architecture"].tolist()
 
 
-def test_every_trial_is_in_the_journal_the_table_and_the_page(finished):
+def test_every_trial_is_in_the_journal_the_table_and_the_page(finished: Any) -> None:
     facts = manifest(finished, "reference")
     trials = pd.read_csv(artifact(finished, "reference", "report.trials"))
     assert len(trials) == trainings(finished, "reference") == TINY["budget"]
@@ -145,7 +148,7 @@ def test_every_trial_is_in_the_journal_the_table_and_the_page(finished):
     assert page.partition("<h2>Trials</h2>")[2].count("<tr>") == TINY["budget"] + 1
 
 
-def test_the_manifest_has_data_code_and_journal(finished):
+def test_the_manifest_has_data_code_and_journal(finished: Any) -> None:
     facts = manifest(finished, "reference")
     assert facts["data"]["problem"] == NAME
     assert facts["data"]["datasets"].keys() == {"signals"}
@@ -153,7 +156,7 @@ def test_the_manifest_has_data_code_and_journal(finished):
     assert facts["artifacts"]["journal"]["path"].endswith("reference/journal.jsonl")
 
 
-def test_a_problem_without_networks_has_the_architecture_and_a_card(finished):
+def test_a_problem_without_networks_has_the_architecture_and_a_card(finished: Any) -> None:
     facts = manifest(finished, "reference")
     names = [name for name in facts["artifacts"] if name.startswith("report.model/")]
     said = {name.partition("/")[2] for name in names}
@@ -169,7 +172,9 @@ def test_a_problem_without_networks_has_the_architecture_and_a_card(finished):
 
 
 @pytest.mark.parametrize("place", [3, 9])
-def test_a_process_that_ends_in_a_training_loses_that_one(own, own_template, place):
+def test_a_process_that_ends_in_a_training_loses_that_one(
+    own: Any, own_template: Any, place: int
+) -> None:
     """Killed once in some trial, a run goes on to the same bytes, and trains nothing twice."""
     problem = {"name": NAME, "dies_at": place}
     with pytest.raises(Killed):
@@ -183,8 +188,8 @@ def test_a_process_that_ends_in_a_training_loses_that_one(own, own_template, pla
     ("node", "after"), [("step_01.evaluate", True), ("report.summarise", False)]
 )
 def test_a_process_that_ends_between_nodes_loses_nothing(
-    own, own_template, monkeypatch, node, after
-):
+    own: Any, own_template: Any, monkeypatch: pytest.MonkeyPatch, node: str, after: bool
+) -> None:
     with monkeypatch.context() as patch:
         die_at(patch, node, after)
         with pytest.raises(KilledNode):
@@ -197,7 +202,9 @@ def test_a_process_that_ends_between_nodes_loses_nothing(
     assert archive(own, "reference").equals(archive(own_template, "reference"))
 
 
-def test_too_many_failures_and_a_wrong_answer_lose_nothing(own, monkeypatch):
+def test_too_many_failures_and_a_wrong_answer_lose_nothing(
+    own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Exception, match="trials failed"):
         own_run(own, run_id="f", failures={"in_a_row": 1})
     kept = read_journal(journal_of(own, "f"))
@@ -223,7 +230,7 @@ def test_too_many_failures_and_a_wrong_answer_lose_nothing(own, monkeypatch):
 
     real = Widths.evaluate
 
-    def evaluate(problem, trial):
+    def evaluate(problem: Any, trial: Any) -> Any:
         return {"cost": 1.0} if trial.number == 4 else real(problem, trial)
 
     monkeypatch.setattr(Widths, "evaluate", evaluate)
@@ -232,7 +239,7 @@ def test_too_many_failures_and_a_wrong_answer_lose_nothing(own, monkeypatch):
     assert len(read_journal(journal_of(own, "w"))) == trainings(own, "w") == 4
 
 
-def test_ctrl_c_in_a_training_tells_how_to_go_on(own):
+def test_ctrl_c_in_a_training_tells_how_to_go_on(own: Any) -> None:
     problem = f"problem={NAME},problem.dies_at=7,problem.how=ctrl-c"
     settings = "budget=16,initial_samples=6,selection.batch=5,gradient.epochs=5,fit.epochs=5"
     result = command(
@@ -247,7 +254,7 @@ def test_ctrl_c_in_a_training_tells_how_to_go_on(own):
     assert len(read_journal(journal_of(own, "c"))) == 7
 
 
-def test_changed_data_and_another_problem_are_refused(own):
+def test_changed_data_and_another_problem_are_refused(own: Any) -> None:
     own_run(own, run_id="r")
     (own / "data" / "07_model_output" / "r" / "step_02").rename(own / "gone")
     with_data(own, "1\n3\n")
@@ -258,7 +265,9 @@ def test_changed_data_and_another_problem_are_refused(own):
         own_resume(own, run_id="r", problem={"name": NAME, "bonus": 1.0})
 
 
-def test_an_audit_takes_the_answers_from_the_journal(finished, tmp_path, monkeypatch):
+def test_an_audit_takes_the_answers_from_the_journal(
+    finished: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also in a copy of the project, and it trains nothing."""
     project = tmp_path / "elsewhere"
     shutil.move(finished, project)
@@ -270,7 +279,7 @@ def test_an_audit_takes_the_answers_from_the_journal(finished, tmp_path, monkeyp
     assert before == (trainings(project, "reference"), trainings(project, "reference", "tested"))
 
 
-def chained(lines):
+def chained(lines: Any) -> Any:
     """A journal's lines with digests that fit, as someone makes them who knows how."""
     signed, digest = [], ""
     for line in lines:
@@ -281,7 +290,7 @@ def chained(lines):
 
 
 @pytest.mark.parametrize("forgery", ["line", "removed", "chained", "archive"])
-def test_an_audit_finds_what_was_forged(finished, forgery):
+def test_an_audit_finds_what_was_forged(finished: Any, forgery: str) -> None:
     journal = journal_of(finished)
     lines = journal.read_text().splitlines(keepends=True)
     path = finished / "data" / "08_reporting" / "reference" / "manifest.json"
@@ -295,7 +304,7 @@ def test_an_audit_finds_what_was_forged(finished, forgery):
         journal.write_text(chained(lines))
     else:
         file = artifact(finished, "reference", "step_02.archive")
-        table = pd.read_parquet(file)
+        table: Any = pd.read_parquet(file)
         table.loc[3, "value"] += 0.25
         table.to_parquet(file)
         sign(file)
@@ -309,7 +318,9 @@ def test_an_audit_finds_what_was_forged(finished, forgery):
     assert "0 damaged on disk" in result.output
 
 
-def test_a_journal_without_its_last_lines_is_refused_before_anything_is_trained(finished):
+def test_a_journal_without_its_last_lines_is_refused_before_anything_is_trained(
+    finished: Any,
+) -> None:
     journal = journal_of(finished)
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join(lines[:-2]))
@@ -328,7 +339,9 @@ def test_a_journal_without_its_last_lines_is_refused_before_anything_is_trained(
     assert card.stat().st_mtime_ns == written
 
 
-def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatch):
+def test_trials_trained_again_are_told_by_their_differences(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Widths.__init__, "__defaults__", (0.0, -1, "raise", 0.5, -1, 0.0, -1))
     before = trainings(finished, "reference")
     result = command(finished, "audit", "reference", "--retrain", "3")
@@ -339,7 +352,7 @@ def test_trials_trained_again_are_told_by_their_differences(finished, monkeypatc
     assert trainings(finished, "reference") == before
 
 
-def test_a_latency_is_measured_bounded_kept_in_replays_and_measured_again(own):
+def test_a_latency_is_measured_bounded_kept_in_replays_and_measured_again(own: Any) -> None:
     settings = {
         **METHODS,
         "problem": "tiny_problem:Measured",
@@ -364,8 +377,10 @@ def test_a_latency_is_measured_bounded_kept_in_replays_and_measured_again(own):
         run(own, pipeline="own_methods", settings=settings, run_id="n")
 
 
-def test_values_of_a_target_that_is_called_error_are_trained_again(own, monkeypatch):
-    def evaluate(self, trial):
+def test_values_of_a_target_that_is_called_error_are_trained_again(
+    own: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(self: Any, trial: Any) -> Any:
         return {"error": trial.architecture["rate"]}
 
     monkeypatch.setattr(Widths, "evaluate", evaluate)
@@ -376,8 +391,10 @@ def test_values_of_a_target_that_is_called_error_are_trained_again(own, monkeypa
     assert "by 0 in the mean, by 0 at most; 0 failed" in result.output
 
 
-def test_a_test_that_failed_is_said_in_the_result_and_not_repeated(own, monkeypatch, caplog):
-    def fails(self, trial):
+def test_a_test_that_failed_is_said_in_the_result_and_not_repeated(
+    own: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(self: Any, trial: Any) -> None:
         raise ValueError("no test data")
 
     monkeypatch.setattr(Widths, "test", fails)
@@ -393,13 +410,13 @@ def test_a_test_that_failed_is_said_in_the_result_and_not_repeated(own, monkeypa
 
 
 def test_the_run_is_tracked_with_all_that_was_measured_but_its_secrets(
-    own, empty_store, monkeypatch
-):
+    own: Any, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copy(empty_store, own / "mlflow.db")
     monkeypatch.setenv("LAB_TOKEN", plant := "hunter2-Zq7")
     evaluate = Widths.evaluate
 
-    def writes(self, trial):  # as a worker process does
+    def writes(self: Any, trial: Any) -> Any:  # as a worker process does
         (trial.folder / "output.txt").write_text(f"training with {plant}")
         try:
             return evaluate(self, trial)
@@ -432,7 +449,7 @@ def test_the_run_is_tracked_with_all_that_was_measured_but_its_secrets(
     assert isinstance(load_model(stored, problem="tiny_problem:Built"), nn.Module)
 
 
-def test_any_method_and_a_sweep_of_several(own):
+def test_any_method_and_a_sweep_of_several(own: Any) -> None:
     made = run(own, pipeline="own_methods", settings=METHODS, run_id="m")
     assert made["result"]["queries"] + made["result"].get("failed_trials", 0) == 12
     assert made["result"]["test"] == {"score": 12.5}
@@ -461,13 +478,13 @@ def test_any_method_and_a_sweep_of_several(own):
         ({"pipeline": "nb201_search", "evaluation": {"timeout": 3}}, "evaluation"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_trained(own, given, told):
+def test_what_is_wrong_is_told_before_anything_is_trained(own: Any, given: Any, told: str) -> None:
     raw = {**raw_parameters(own), "pipeline": "own_search", **given}
     with pytest.raises(ParameterError, match=told):
         resolve_parameters(raw)
 
 
-def test_no_entry_of_the_users_catalog_is_written_over(own):
+def test_no_entry_of_the_users_catalog_is_written_over(own: Any) -> None:
     (own / "precious.txt").write_text("precious")
     entry = "evaluate: {type: text.TextDataset, filepath: precious.txt}\n"
     (own / "conf" / "local" / "catalog_mine.yml").write_text(entry)
@@ -477,14 +494,14 @@ def test_no_entry_of_the_users_catalog_is_written_over(own):
     assert not journal_of(own, "m").exists()
 
 
-def test_datasets_may_be_those_of_a_factory_in_the_catalog():
+def test_datasets_may_be_those_of_a_factory_in_the_catalog() -> None:
     table = {"type": "pandas.CSVDataset", "filepath": "{name}.csv", "credentials": "missing"}
     (dataset,) = Widths.datasets
     assert catalog_names(Widths(), {f"{dataset[:2]}{{name}}": table}) == (dataset,)
     assert catalog_names(Widths(), {"x{name}": table, "{default}": table}) == ()
 
 
-def test_a_bound_on_what_is_not_measured_is_refused(own):
+def test_a_bound_on_what_is_not_measured_is_refused(own: Any) -> None:
     objective = {"name": "constrained", "constraints": ["costs <= 3"]}
     with pytest.raises(ParameterError, match="cost") as caught:
         own_run(own, run_id="b", objective=objective)
@@ -492,7 +509,7 @@ def test_a_bound_on_what_is_not_measured_is_refused(own):
     assert not journal_of(own, "b").exists()
 
 
-def test_a_dataset_that_is_not_there_is_told_by_the_catalog(own):
+def test_a_dataset_that_is_not_there_is_told_by_the_catalog(own: Any) -> None:
     path = own / "conf" / "base" / "catalog_signals.yml"
     path.write_text(path.read_text().replace("signals:", "signal:"))
     with pytest.raises(ParameterError, match="catalog_") as caught:
@@ -503,9 +520,9 @@ def test_a_dataset_that_is_not_there_is_told_by_the_catalog(own):
     assert not (own / "data" / "08_reporting" / "d").exists()
 
 
-def test_problems_settings_and_evaluation_come_from_the_command_line(own):
+def test_problems_settings_and_evaluation_come_from_the_command_line(own: Any) -> None:
     raw = raw_parameters(own)
-    given = {"pipeline": "own_search", "problem": {"size": 3}}
+    given: dict[str, Any] = {"pipeline": "own_search", "problem": {"size": 3}}
     search = resolve_parameters({**raw, "pipeline": "own_search", "problem": NAME})["search"]
     assert search["dataset"] == "Widths"
     assert search["confirm"] == {"best": 3, "seeds": 2}  # of the section, which budget is for
@@ -525,7 +542,9 @@ def test_problems_settings_and_evaluation_come_from_the_command_line(own):
     assert resolved["run"]["evaluation"]["timeout"] == 3
 
 
-def test_a_diagnosis_judges_by_the_runs_own_trials(finished, monkeypatch):
+def test_a_diagnosis_judges_by_the_runs_own_trials(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(diagnose, "png", lambda figure, colours: b"")
     result = command(
         finished, "run", "--pipeline=own_diagnose", "--params=run=reference,tracking=off"
@@ -541,7 +560,9 @@ def test_a_diagnosis_judges_by_the_runs_own_trials(finished, monkeypatch):
     assert not [word for word in ("enchmark", "source custom") if word in page]
 
 
-def test_a_crate_has_the_journal_and_repeats_the_search_with_its_answers(finished, tmp_path):
+def test_a_crate_has_the_journal_and_repeats_the_search_with_its_answers(
+    finished: Any, tmp_path: Path
+) -> None:
     crate = tmp_path / "crate"
     result = command(finished, "export", "reference", "--out", str(crate))
     assert result.exit_code == 0, result.output

@@ -1,7 +1,11 @@
 """A wrong parameter: one message that helps, exit code 1, and nothing created."""
 
+from __future__ import annotations
+
 import os
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kedro_runs import command, tree
@@ -76,17 +80,17 @@ WRONG = [
 
 
 @pytest.fixture(autouse=True)
-def no_run(monkeypatch):
+def no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is not refused fails at once, instead of searching."""
 
-    def begin(*_):
+    def begin(*_: Any) -> None:
         raise AssertionError("the run began")
 
     monkeypatch.setattr(run_hooks, "RunRecord", begin)
 
 
 @pytest.mark.parametrize(("argument", "message"), UNKNOWN + WRONG, ids=lambda x: x[:40])
-def test_refused_before_anything_is_created(project, argument, message):
+def test_refused_before_anything_is_created(project: Path, argument: Any, message: Any) -> None:
     before = tree(project)
     folders = sorted(project.rglob("*"))
     result = command(project, "run", "--pipeline=nb201_search", f"--params={argument}")
@@ -100,7 +104,7 @@ def test_refused_before_anything_is_created(project, argument, message):
     assert sorted(project.rglob("*")) == folders
 
 
-def test_a_preset_of_a_method_that_takes_none_is_refused(project):
+def test_a_preset_of_a_method_that_takes_none_is_refused(project: Path) -> None:
     before = tree(project)
     arguments = "method=random_search,preset=paper"
     result = command(project, "run", "--pipeline=nb201_methods", f"--params={arguments}")
@@ -116,7 +120,7 @@ def test_a_preset_of_a_method_that_takes_none_is_refused(project):
     "option",
     ["--pipeline=nb201_serch", "--pipelines=nb201_serch"],
 )
-def test_an_unknown_pipeline_is_named(project, option):
+def test_an_unknown_pipeline_is_named(project: Path, option: str) -> None:
     before = tree(project)
     result = command(project, "run", option)
     assert result.exit_code == 1
@@ -125,27 +129,27 @@ def test_an_unknown_pipeline_is_named(project, option):
     assert tree(project) == before
 
 
-def test_what_is_right_begins(project, monkeypatch):
+def test_what_is_right_begins(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fixture above can tell: this run would begin."""
     monkeypatch.setenv("OPTIPROXY_TRACEBACK", "1")
     result = command(project, "run", "--params=budget=20,proxy.hidden=8,tracking=off,run_id=a.b-c")
     assert isinstance(result.exception, AssertionError)
 
 
-def test_a_file_of_parameters_without_end_is_refused(project, tmp_path):
+def test_a_file_of_parameters_without_end_is_refused(project: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yml")
     result = command(project, "run", f"--config={tmp_path / 'pipe.yml'}")
     assert result.exit_code == 2
     assert "is no regular file" in result.output
 
 
-def test_two_pipelines_at_once_are_refused(project):
+def test_two_pipelines_at_once_are_refused(project: Path) -> None:
     result = command(project, "run", "--pipelines=nb201_search,ingest")
     assert result.exit_code == 1
     assert "One pipeline a run; nb201_search, ingest were asked for." in result.output
 
 
-def test_an_unknown_parameter_of_ingest_is_refused(project):
+def test_an_unknown_parameter_of_ingest_is_refused(project: Path) -> None:
     before = tree(project)
     result = command(project, "run", "--pipeline=ingest", "--params=sorce=v1_0")
     assert result.exit_code == 1
@@ -153,14 +157,14 @@ def test_an_unknown_parameter_of_ingest_is_refused(project):
     assert tree(project) == before
 
 
-def test_all_mistakes_are_told_at_once(project):
+def test_all_mistakes_are_told_at_once(project: Path) -> None:
     result = command(project, "run", "--params=budgett=5,proxy.hiden=3,seed=-1")
     assert result.exit_code == 1
     for wrong in ("budgett", "proxy.hiden", "seed"):
         assert f"'{wrong}'" in result.output
 
 
-def listed(project, *options):
+def listed(project: Path, *options: Any) -> Any:
     """What ``kedro parameters`` lists: name -> its line."""
     result = command(project, "parameters", *options)
     assert result.exit_code == 0, result.output
@@ -169,7 +173,7 @@ def listed(project, *options):
     return {line.split()[0]: line for line in lines}
 
 
-def test_all_parameters_of_a_pipeline_and_preset_are_listed(project):
+def test_all_parameters_of_a_pipeline_and_preset_are_listed(project: Path) -> None:
     (project / "conf" / "local" / "parameters.yml").write_text("seed: 7\n")
     lines = listed(project, "--pipeline=nb101_search", "--preset=paper")
     values, defaults = flatten(load_preset("paper")), flatten(load_preset("default"))
@@ -181,7 +185,7 @@ def test_all_parameters_of_a_pipeline_and_preset_are_listed(project):
     assert lines["space"].split()[1] == "nb101"
 
 
-def test_parameters_of_methods_and_of_pipelines_without_runs_are_listed(project):
+def test_parameters_of_methods_and_of_pipelines_without_runs_are_listed(project: Path) -> None:
     lines = listed(project, "--method=tpe")
     assert "settings.startup" in lines
     assert "proxy.hidden" not in lines
@@ -200,27 +204,27 @@ def test_parameters_of_methods_and_of_pipelines_without_runs_are_listed(project)
         ["--pipeline=nb201_methods", "--method=tpe", "--preset=paper"],
     ],
 )
-def test_names_that_are_none_are_refused_in_the_list(project, options):
+def test_names_that_are_none_are_refused_in_the_list(project: Path, options: Any) -> None:
     result = command(project, "parameters", *options)
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
 
 
-def test_symbols_of_the_paper_have_a_legend(project):
+def test_symbols_of_the_paper_have_a_legend(project: Path) -> None:
     output = command(project, "parameters").output
     legend = output[output.index("Symbols of the paper") :]
     fields = search_fields(METHODS.load("optiproxy"), OBJECTIVES.load("accuracy"))
     for symbol in SYMBOLS:
         assert symbol.meaning in legend
         assert set(symbol.text.split(", ")) <= set(
-            re.findall(r"\w+", fields[symbol.parameter].description)
+            re.findall(r"\w+", str(fields[symbol.parameter].description))
         )
     assert "Symbols" not in command(project, "parameters", "--pipeline=compare").output
 
 
-def test_every_parameter_says_what_it_is():
+def test_every_parameter_says_what_it_is() -> None:
     methods, objectives = METHODS.load_all().values(), OBJECTIVES.load_all().values()
-    fields = {}
+    fields: dict[Any, Any] = {}
     for method in methods:
         for objective in objectives:
             fields |= search_fields(method, objective)
@@ -229,14 +233,14 @@ def test_every_parameter_says_what_it_is():
     assert fields.keys() >= IMPORTANT.keys()
 
 
-def test_the_help_of_run_tells_the_parameters(project):
+def test_the_help_of_run_tells_the_parameters(project: Path) -> None:
     text = command(project, "run", "--help").output
     assert all(name in text for name in IMPORTANT)
     assert "kedro parameters" in text
 
 
 @pytest.mark.parametrize("text", ["cifar10-tpe", "Möbius-large", "Öl", "a b/c", "Long" * 50, "ü"])
-def test_a_run_id_that_is_not_given_is_one_that_may_be_given(text):
+def test_a_run_id_that_is_not_given_is_one_that_may_be_given(text: Any) -> None:
     """Else the run could neither go on nor be audited."""
     name = f"{run_names.name_from(text)}-s0-20261130-044317-7a26"
     assert run_names.check_name("run_id", name) == name

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from kedro.framework.project import pipelines
 from kedro_runs import TINY, copy_project, enter, run, without_pictures
@@ -13,7 +17,7 @@ from optiproxy_nas.core.errors import ParameterError
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A project in an environment where a package brings the toy benchmark and a broken one."""
     metadata = tmp_path / "site" / "toys-1.0.dist-info"
     metadata.mkdir(parents=True)
@@ -33,14 +37,14 @@ def project(tmp_path, monkeypatch):
     _forget_plug_ins()
 
 
-def _forget_plug_ins():
+def _forget_plug_ins() -> None:
     """Have the entry points read again."""
     for name in ("plug_ins", "_claims"):
         vars(SOURCES).pop(name, None)
 
 
 @pytest.mark.filterwarnings("ignore:The benchmark source 'broken'")
-def test_a_benchmark_is_one_reader_and_one_entry(project):
+def test_a_benchmark_is_one_reader_and_one_entry(project: Any) -> None:
     assert {"toy_search", "toy_methods"} <= set(pipelines)
 
     settings = {name: value for name, value in TINY.items() if name != "budget"}
@@ -58,7 +62,7 @@ def test_a_benchmark_is_one_reader_and_one_entry(project):
 
 
 @pytest.mark.filterwarnings("ignore:The benchmark source 'broken'")
-def test_a_broken_source_is_refused_by_name_only(project):
+def test_a_broken_source_is_refused_by_name_only(project: Any) -> None:
     with pytest.raises(ParameterError) as caught:
         run(project, source="broken", run_id="b")
     assert caught.value.data["path"] == "no_such_module:SOURCE"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -33,17 +35,19 @@ GUIDED = {**TINY, "dataset": "cifar100", "prior": "earlier"}
 
 
 @pytest.fixture
-def with_earlier(tracked, monkeypatch):
+def with_earlier(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project with an MLflow store and a finished run "earlier" on CIFAR-10."""
     without_pictures(monkeypatch, "prior_trust")
     run(tracked, run_id="earlier", settings=TINY, tracking=True)
     return tracked
 
 
-def test_a_run_learns_from_another_and_is_resumed_and_audited(with_earlier, monkeypatch):
+def test_a_run_learns_from_another_and_is_resumed_and_audited(
+    with_earlier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = with_earlier
     before = search(**TINY)
-    expected = search("cifar100", prior=before, **TINY)
+    expected: Any = search("cifar100", prior=before, **TINY)
     with monkeypatch.context() as patch:
         die_at(patch, "step_01.select")
         with pytest.raises(Killed):
@@ -75,7 +79,7 @@ def test_a_run_learns_from_another_and_is_resumed_and_audited(with_earlier, monk
         resume(project, run_id="r", settings=GUIDED, tracking=True)
 
 
-def test_names_of_files_stores_and_scores(with_earlier, tmp_path):
+def test_names_of_files_stores_and_scores(with_earlier: Any, tmp_path: Path) -> None:
     project = with_earlier
     table = tmp_path / "trials.csv"
     archive(project, "earlier").to_csv(table)
@@ -88,7 +92,7 @@ def test_names_of_files_stores_and_scores(with_earlier, tmp_path):
         resume(project, run_id="r", settings={**GUIDED, "prior": "earlier"})
 
 
-def test_methods_and_unfinished_runs(with_earlier, monkeypatch):
+def test_methods_and_unfinished_runs(with_earlier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     project = with_earlier
     with monkeypatch.context() as patch:
         die_at(patch, "step_02.select")
@@ -113,19 +117,29 @@ def test_methods_and_unfinished_runs(with_earlier, monkeypatch):
         ("missing/file.csv", "there is no such file"),
     ],
 )
-def test_what_cannot_be_learnt_from_leaves_no_run(project, name, text):
+def test_what_cannot_be_learnt_from_leaves_no_run(project: Path, name: str, text: str) -> None:
     with pytest.raises(OptiProxyError, match=text):
         run(project, run_id="r", settings={**GUIDED, "prior": name})
     assert not (project / "data" / "08_reporting" / "r" / "manifest.json").exists()
 
 
-def test_a_sweep_learns_from_what_there_was_before_it(with_earlier):
-    block = {**TINY, "dataset": "cifar100", "seed": "0:2", "prior": "experiment:nb201_search"}
-    options = {"executor": "serial", "tracking": False, "progress": False, "name": "s"}
+def test_a_sweep_learns_from_what_there_was_before_it(with_earlier: Any) -> None:
+    block: dict[str, Any] = {
+        **TINY,
+        "dataset": "cifar100",
+        "seed": "0:2",
+        "prior": "experiment:nb201_search",
+    }
+    options: dict[str, Any] = {
+        "executor": "serial",
+        "tracking": False,
+        "progress": False,
+        "name": "s",
+    }
     outcome = run_sweep(with_earlier, [block], **options)
     assert (outcome.done, outcome.failed) == (2, [])
     expected = search("cifar100", prior=archive(with_earlier, "earlier"), seed=1, **TINY)
-    values = outcome.results.set_index("run_id").loc[outcome.points[1].run_id, "value"]
+    values: Any = outcome.results.set_index("run_id").loc[outcome.points[1].run_id, "value"]
     assert values.tolist() == expected.archive["value"].tolist()
     assert [point.parameters["prior"] for point in outcome.points] == [["earlier"]] * 2
     assert run_sweep(with_earlier, [block], **options).skipped == 2
@@ -135,7 +149,9 @@ def test_a_sweep_learns_from_what_there_was_before_it(with_earlier):
         run_sweep(with_earlier, [{**block, "prior": ";"}], **{**options, "name": "t"})
 
 
-def test_of_many_runs_of_a_store_the_last_are_read(with_earlier, monkeypatch, caplog):
+def test_of_many_runs_of_a_store_the_last_are_read(
+    with_earlier: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     run(with_earlier, run_id="later", settings={**TINY, "seed": 1}, tracking=True)
     monkeypatch.setattr(prior, "MOST", 1)
     with caplog.at_level(logging.WARNING):
@@ -144,7 +160,7 @@ def test_of_many_runs_of_a_store_the_last_are_read(with_earlier, monkeypatch, ca
     assert "of 2 runs the last 1 are used" in caplog.text
 
 
-def test_a_baseline_refuses_it(project):
+def test_a_baseline_refuses_it(project: Path) -> None:
     with pytest.raises(ParameterError, match="is of method 'optiproxy'"):
         run(
             project,
@@ -154,7 +170,7 @@ def test_a_baseline_refuses_it(project):
         )
 
 
-def test_manifests_of_other_runs_say_nothing_of_it(with_earlier):
+def test_manifests_of_other_runs_say_nothing_of_it(with_earlier: Any) -> None:
     record = manifest(with_earlier, "earlier")
     assert "prior" not in record["parameters"]
     assert "prior" not in record["data"]

@@ -1,10 +1,13 @@
 """What the benchmark cannot answer, and settings of another objective: refused, nothing written."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from kedro_runs import TINY_ARGUMENT, command, run, tree
@@ -37,7 +40,9 @@ PLAIN = {"name": "accuracy", "direction": "maximize"}
 
 
 @pytest.mark.parametrize(("pipeline", "params", "message"), UNANSWERABLE)
-def test_what_the_table_cannot_answer_leaves_nothing_of_a_run(tracked, pipeline, params, message):
+def test_what_the_table_cannot_answer_leaves_nothing_of_a_run(
+    tracked: Path, pipeline: str, params: str, message: str
+) -> None:
     """No manifest that resume and audit would take for a run, and no failed MLflow run."""
     before = tree(tracked)
     result = command(tracked, "run", f"--pipeline={pipeline}", f"--params=run_id=r,{params}")
@@ -58,14 +63,18 @@ def test_what_the_table_cannot_answer_leaves_nothing_of_a_run(tracked, pipeline,
         (["--params=method=tpe"], "--pipeline=nb201_methods"),
     ],
 )
-def test_a_part_that_cannot_run_is_told_how_it_could(quick, options, message):
+def test_a_part_that_cannot_run_is_told_how_it_could(
+    quick: Path, options: Any, message: str
+) -> None:
     result = command(quick, "run", f"--params=run_id=r,tracking=off,{TINY_ARGUMENT}", *options)
     assert result.exit_code == 1
     assert message in result.output.replace("\n", " ").partition("Error: ")[2]
     assert not (quick / "data" / "08_reporting" / "r").exists()
 
 
-def test_points_that_the_table_cannot_answer_are_refused_together_before_any_runs(quick):
+def test_points_that_the_table_cannot_answer_are_refused_together_before_any_runs(
+    quick: Path,
+) -> None:
     before = tree(quick)
     block = {
         "method": "random_search",
@@ -98,7 +107,9 @@ def test_points_that_the_table_cannot_answer_are_refused_together_before_any_run
         ("lowfi_search", {"name": "accuracy"}, PLAIN),
     ],
 )
-def test_settings_of_the_section_give_way_to_another_objective(project, pipeline, given, expected):
+def test_settings_of_the_section_give_way_to_another_objective(
+    project: Path, pipeline: str, given: Any, expected: Any
+) -> None:
     raw = merge(raw_parameters(project), {"pipeline": pipeline, "objective": given})
     objective = resolve_parameters(raw)["search"]["objective"]
     if isinstance(expected, list):
@@ -108,7 +119,7 @@ def test_settings_of_the_section_give_way_to_another_objective(project, pipeline
         assert objective == expected
 
 
-def test_another_objective_than_the_section_s_runs_from_the_command_line(quick):
+def test_another_objective_than_the_section_s_runs_from_the_command_line(quick: Path) -> None:
     record = run(quick, pipeline="hw_search", run_id="r", objective={"name": "accuracy"})
     assert record["parameters"]["objective"] == PLAIN
     assert command(quick, "audit", "r").exit_code == 0
@@ -132,14 +143,16 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize(("pipeline", "params", "message"), ELSEWHERE)
-def test_a_setting_in_the_wrong_place_is_told_where_it_belongs(project, pipeline, params, message):
+def test_a_setting_in_the_wrong_place_is_told_where_it_belongs(
+    project: Path, pipeline: str, params: str, message: str
+) -> None:
     result = command(project, "run", f"--pipeline={pipeline}", f"--params={params}")
     assert result.exit_code in (1, 2)  # Kedro's parser ends with 2
     assert message in result.output
     assert "Traceback" not in result.output
 
 
-def test_blanks_around_a_plus_are_no_part_of_a_source(project):
+def test_blanks_around_a_plus_are_no_part_of_a_source(project: Path) -> None:
     raw = raw_parameters(project)
     spaced = merge(raw, {"pipeline": "hw_search", "source": "v1_0 + hw_nas_bench"})
     resolved = resolve_parameters(spaced)
@@ -150,7 +163,7 @@ def test_blanks_around_a_plus_are_no_part_of_a_source(project):
     assert resolved["source"] == resolved["run"]["source"] == "v1_0+hw_nas_bench"
 
 
-def test_a_run_that_is_refused_by_its_table_still_ingests_and_then_runs(quick):
+def test_a_run_that_is_refused_by_its_table_still_ingests_and_then_runs(quick: Path) -> None:
     """The check comes after ingest: a missing table is made first."""
     folder = quick / "data" / "03_primary"
     for file in folder.rglob("embedded.*"):
@@ -162,7 +175,7 @@ def test_a_run_that_is_refused_by_its_table_still_ingests_and_then_runs(quick):
     assert command(quick, *arguments, wrong.replace("<1", "<15")).exit_code == 0
 
 
-def test_a_preset_of_another_objective_is_told_once_in_the_terminal(quick):
+def test_a_preset_of_another_objective_is_told_once_in_the_terminal(quick: Path) -> None:
     arguments = f"run_id=r,tracking=off,{TINY_ARGUMENT},preset=low_fidelity"
     result = command(quick, "run", "--pipeline=hw_search", f"--params={arguments}")
     assert result.exit_code == 0
@@ -183,7 +196,7 @@ def test_a_preset_of_another_objective_is_told_once_in_the_terminal(quick):
     assert "was made for" not in result.output
 
 
-def test_ingest_says_what_there_is_now(project):
+def test_ingest_says_what_there_is_now(project: Path) -> None:
     result = command(project, "run", "--pipeline=ingest", "--params=source=embedded")
     assert result.exit_code == 0, result.output
     folder = project / "data" / "03_primary" / "nb201"
@@ -195,8 +208,10 @@ def test_ingest_says_what_there_is_now(project):
     ]
 
 
-def test_ingest_says_that_a_model_answers_where_the_table_is_empty(project, tmp_path, monkeypatch):
-    package = ModuleType("nasbench301")
+def test_ingest_says_that_a_model_answers_where_the_table_is_empty(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package: Any = ModuleType("nasbench301")
     package.load_ensemble = Path
     monkeypatch.setitem(sys.modules, "nasbench301", package)
     monkeypatch.setenv("OPTIPROXY_DATA_DIR", str(tmp_path / "own"))
@@ -215,7 +230,7 @@ def test_ingest_says_that_a_model_answers_where_the_table_is_empty(project, tmp_
     ]
 
 
-def test_a_run_takes_no_folder_of_other_things(quick):
+def test_a_run_takes_no_folder_of_other_things(quick: Path) -> None:
     """Neither one that the catalog names, nor a benchmark's, nor one that has files already."""
     of_others = ("compare", "sweeps", "mnist1d.parquet", "hw_nas_bench", *families(), "NB101")
     for name in of_others:

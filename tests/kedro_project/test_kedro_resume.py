@@ -1,8 +1,11 @@
 """Resume: only what would end as it began, and only what is missing."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -37,7 +40,7 @@ from optiproxy_nas.runs.unsent_metrics import UnsentMetrics
 
 
 @pytest.fixture
-def unfinished(quick, monkeypatch):
+def unfinished(quick: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A run "r" that died in its second step."""
     with monkeypatch.context() as patch:
         die_at(patch, "step_02.sample")
@@ -46,7 +49,7 @@ def unfinished(quick, monkeypatch):
     return quick
 
 
-def run_data(project):
+def run_data(project: Path) -> Any:
     return {name: facts for name, facts in tree(project).items() if "/r/" in name}
 
 
@@ -58,7 +61,7 @@ def run_data(project):
         ({"dataset": "cifar100"}, "parameters.dataset: 'cifar10' then, 'cifar100' now"),
     ],
 )
-def test_refused_under_other_parameters(unfinished, changed, line):
+def test_refused_under_other_parameters(unfinished: Any, changed: Any, line: str) -> None:
     before = run_data(unfinished)
     with pytest.raises(ResumeError, match="cannot go on") as caught:
         resume(unfinished, run_id="r", **changed)
@@ -66,9 +69,9 @@ def test_refused_under_other_parameters(unfinished, changed, line):
     assert run_data(unfinished) == before
 
 
-def test_refused_under_other_code(unfinished, monkeypatch):
+def test_refused_under_other_code(unfinished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_data(unfinished)
-    real, changed = code_identity.imported_code, "optiproxy_nas.algorithm.gradient"
+    real, changed = code_identity.imported_code, "optiproxy_nas.algorithm.gradient"  # type: ignore[attr-defined]
     with monkeypatch.context() as patch:
         patch.setattr(code_identity, "imported_code", lambda r: {**real(r), changed: "0" * 16})
         with pytest.raises(ResumeError, match="cannot go on") as caught:
@@ -78,16 +81,18 @@ def test_refused_under_other_code(unfinished, monkeypatch):
     assert run_data(unfinished) == before
 
 
-def test_goes_on_under_other_code_that_no_search_imports(unfinished, reference, monkeypatch):
+def test_goes_on_under_other_code_that_no_search_imports(
+    unfinished: Any, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(code_identity, "package_digest", lambda: "0" * 64)
     resume(unfinished, run_id="r")
     assert search_digests(unfinished, "r") == reference
 
 
-def test_refused_under_other_libraries(unfinished, monkeypatch):
+def test_refused_under_other_libraries(unfinished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     real = code_identity._version
 
-    def version(name):
+    def version(name: str) -> Any:
         return "9.9" if name == "torch" else real(name)
 
     monkeypatch.setattr(code_identity, "_version", version)
@@ -95,7 +100,7 @@ def test_refused_under_other_libraries(unfinished, monkeypatch):
         resume(unfinished, run_id="r")
 
 
-def other_data(project):
+def other_data(project: Path) -> None:
     """Another table, with the card and the digests that belong to it."""
     path = project / "data" / "03_primary" / "nb201" / "embedded.parquet"
     table = pd.read_parquet(path)
@@ -109,13 +114,13 @@ def other_data(project):
     sign(card)
 
 
-def test_refused_under_other_data(unfinished):
+def test_refused_under_other_data(unfinished: Any) -> None:
     other_data(unfinished)
     with pytest.raises(ResumeError, match=r"data\.table_sha256"):
         resume(unfinished, run_id="r")
 
 
-def test_a_table_that_its_card_does_not_describe_is_refused(unfinished):
+def test_a_table_that_its_card_does_not_describe_is_refused(unfinished: Any) -> None:
     card = unfinished / "data" / "03_primary" / "nb201" / "embedded.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"table_sha256": "0" * 64}))
     sign(card)
@@ -123,14 +128,14 @@ def test_a_table_that_its_card_does_not_describe_is_refused(unfinished):
         resume(unfinished, run_id="r")
 
 
-def test_resumable_again_after_a_refusal(unfinished, reference):
+def test_resumable_again_after_a_refusal(unfinished: Any, reference: Any) -> None:
     with pytest.raises(ResumeError):
         resume(unfinished, run_id="r", seed=3)
     resume(unfinished, run_id="r")
     assert search_digests(unfinished, "r") == reference
 
 
-def test_resumable_again_after_a_refusal_for_other_data(unfinished, reference):
+def test_resumable_again_after_a_refusal_for_other_data(unfinished: Any, reference: Any) -> None:
     layer = unfinished / "data" / "03_primary" / "nb201"
     kept = {path: path.read_bytes() for path in layer.iterdir()}
     other_data(unfinished)
@@ -142,7 +147,7 @@ def test_resumable_again_after_a_refusal_for_other_data(unfinished, reference):
     assert search_digests(unfinished, "r") == reference
 
 
-def test_a_run_that_exists_is_not_begun_again(unfinished):
+def test_a_run_that_exists_is_not_begun_again(unfinished: Any) -> None:
     before = run_data(unfinished)
     with pytest.raises(ResumeError, match="exists already") as caught:
         run(unfinished, run_id="r")
@@ -150,7 +155,7 @@ def test_a_run_that_exists_is_not_begun_again(unfinished):
     assert run_data(unfinished) == before
 
 
-def test_resume_of_an_unknown_run_lists_those_there_are(finished):
+def test_resume_of_an_unknown_run_lists_those_there_are(finished: Path) -> None:
     result = command(finished, "run", "--resume", "refrence")
     assert result.exit_code == 1
     assert "There is no run 'refrence'" in result.output
@@ -158,7 +163,7 @@ def test_resume_of_an_unknown_run_lists_those_there_are(finished):
     assert not (finished / "data" / "08_reporting" / "refrence").exists()
 
 
-def test_resume_by_command_takes_the_parameters_of_the_run(unfinished, reference):
+def test_resume_by_command_takes_the_parameters_of_the_run(unfinished: Any, reference: Any) -> None:
     result = command(unfinished, "run", "--resume", "r", "--params=tracking=off")
     assert result.exit_code == 0, result.output
     assert "Audit" in result.output
@@ -166,16 +171,18 @@ def test_resume_by_command_takes_the_parameters_of_the_run(unfinished, reference
     assert manifest(unfinished, "r")["parameters"]["selection"]["batch"] == 5
 
 
-def test_resume_by_command_refuses_other_parameters(unfinished):
+def test_resume_by_command_refuses_other_parameters(unfinished: Any) -> None:
     result = command(unfinished, "run", "--resume", "r", "--params=tracking=off,seed=4")
     assert result.exit_code == 1
     assert "parameters.seed: 0 then, 4 now" in result.output
 
 
-def test_resume_runs_only_what_is_missing(unfinished, reference, monkeypatch):
+def test_resume_runs_only_what_is_missing(
+    unfinished: Any, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = run_data(unfinished)
 
-    def refuse(*_, **__):
+    def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("run again")
 
     monkeypatch.setattr(steps, "initial_batch", refuse)
@@ -190,7 +197,7 @@ def test_resume_runs_only_what_is_missing(unfinished, reference, monkeypatch):
     assert {n: after[n] for n in kept} == {n: before[n] for n in kept}
 
 
-def test_partial_files_are_ignored_and_cleaned(unfinished, reference):
+def test_partial_files_are_ignored_and_cleaned(unfinished: Any, reference: Any) -> None:
     left = []
     for layer, name in (("07_model_output", "archive.parquet"), ("06_models", "proxy.safetensors")):
         folder = unfinished / "data" / layer / "r" / "step_02" / name / "2099-01-01T00.00.00.000Z"
@@ -203,7 +210,9 @@ def test_partial_files_are_ignored_and_cleaned(unfinished, reference):
     assert search_digests(unfinished, "r") == reference
 
 
-def test_goes_on_with_the_clock_set_back(unfinished, reference, monkeypatch):
+def test_goes_on_with_the_clock_set_back(
+    unfinished: Any, reference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kedro reads the version with the latest time in its name; half of a step is made again."""
     shutil.rmtree(unfinished / "data" / "06_models" / "r" / "step_01" / "logits.safetensors")
     earlier = "2001-01-01T00.00.00.000Z"
@@ -216,7 +225,7 @@ def test_goes_on_with_the_clock_set_back(unfinished, reference, monkeypatch):
     assert result.exit_code == 0, result.output
 
 
-def test_a_stored_step_edited_before_the_resume_is_refused(unfinished):
+def test_a_stored_step_edited_before_the_resume_is_refused(unfinished: Any) -> None:
     folder = unfinished / "data" / "07_model_output" / "r" / "step_01" / "archive.parquet"
     (file,) = folder.rglob("archive.parquet")
     table = archive(unfinished, "r", step=1)
@@ -230,7 +239,7 @@ def test_a_stored_step_edited_before_the_resume_is_refused(unfinished):
     assert manifest(unfinished, "r") == before
 
 
-def forge(file, **columns):
+def forge(file: Path, **columns: Any) -> None:
     """Put a newer version of a table beside it, with a digest that is right."""
     newer = file.parents[1] / "2999-01-01T00.00.00.000Z" / file.name
     newer.parent.mkdir()
@@ -238,12 +247,14 @@ def forge(file, **columns):
     sign(newer)
 
 
-def test_a_finished_run_that_is_damaged_stays_finished_and_can_be_audited(finished, monkeypatch):
+def test_a_finished_run_that_is_damaged_stays_finished_and_can_be_audited(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = finished / "data" / "07_model_output" / "reference"
     (file,) = (folder / "step_01" / "archive.parquet").rglob("archive.parquet")
     recorded, content = manifest(finished, "reference"), file.read_bytes()
 
-    def refused(what):
+    def refused(what: Any) -> None:
         result = command(finished, "run", "--resume", "reference", "--params=tracking=off")
         assert result.exit_code == 1, what
         assert "archive.parquet" in result.output
@@ -271,7 +282,7 @@ def test_a_finished_run_that_is_damaged_stays_finished_and_can_be_audited(finish
     assert manifest(finished, "reference") == recorded
 
 
-def test_a_forged_version_is_not_adopted_by_an_unfinished_run(unfinished):
+def test_a_forged_version_is_not_adopted_by_an_unfinished_run(unfinished: Any) -> None:
     folder = unfinished / "data" / "07_model_output" / "r" / "step_01" / "archive.parquet"
     (file,) = folder.rglob("archive.parquet")
     forge(file, value=99.0)
@@ -281,10 +292,12 @@ def test_a_forged_version_is_not_adopted_by_an_unfinished_run(unfinished):
     assert manifest(unfinished, "r") == before
 
 
-def test_resume_of_a_finished_run_runs_nothing_and_changes_nothing(finished, monkeypatch):
+def test_resume_of_a_finished_run_runs_nothing_and_changes_nothing(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from kedro.runner.task import Task
 
-    def execute(self):
+    def execute(self: Any) -> None:
         raise AssertionError(f"{self.node.name} was run")
 
     monkeypatch.setattr(Task, "execute", execute)
@@ -299,7 +312,9 @@ def test_resume_of_a_finished_run_runs_nothing_and_changes_nothing(finished, mon
     assert manifest(finished, "reference") == recorded
 
 
-def test_mlflow_gets_all_of_a_run_that_was_killed_and_whose_store_failed(tracked, monkeypatch):
+def test_mlflow_gets_all_of_a_run_that_was_killed_and_whose_store_failed(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(tracked, run_id="whole", tracking=True)
     whole, recorded = stored_in_mlflow(tracked, "whole"), manifest(tracked, "whole")
     resume(tracked, run_id="whole", tracking=True)  # adds nothing
@@ -327,11 +342,11 @@ def test_mlflow_gets_all_of_a_run_that_was_killed_and_whose_store_failed(tracked
         assert len(steps_) == len(set(steps_)), metric
 
 
-def refuse_to_send(*_):
+def refuse_to_send(*_: Any) -> None:
     raise OSError("the store is away")
 
 
-def stored_in_mlflow(project, run_id):
+def stored_in_mlflow(project: Path, run_id: str) -> Any:
     """Status of a run, steps of each metric, and the artifacts; a tag has the manifest's digest."""
     client, found = mlflow_run(project, run_id)
     mlflow_id = found.info.run_id
@@ -348,7 +363,9 @@ def stored_in_mlflow(project, run_id):
     return found.info.status, steps_of, files, found.data.params
 
 
-def test_a_finished_run_whose_artifact_was_deleted_is_completed(finished, reference):
+def test_a_finished_run_whose_artifact_was_deleted_is_completed(
+    finished: Path, reference: Any
+) -> None:
     before = digests(finished, "reference")
     folder = (
         finished / "data" / "07_model_output" / "reference" / "step_02" / "candidates.safetensors"
@@ -361,7 +378,9 @@ def test_a_finished_run_whose_artifact_was_deleted_is_completed(finished, refere
     assert digests(finished, "reference").keys() == before.keys()
 
 
-def test_a_run_that_only_went_part_of_the_way_is_not_called_finished(quick, reference):
+def test_a_run_that_only_went_part_of_the_way_is_not_called_finished(
+    quick: Path, reference: Any
+) -> None:
     arguments = ["--params=tracking=off,run_id=r," + TINY_ARGUMENT]
     result = command(quick, "run", "--to-nodes=step_01.update_archive", *arguments)
     assert result.exit_code == 0, result.output
@@ -374,7 +393,7 @@ def test_a_run_that_only_went_part_of_the_way_is_not_called_finished(quick, refe
     assert search_digests(quick, "r") == reference
 
 
-def test_a_run_that_was_killed_at_its_first_write_leaves_nothing(quick):
+def test_a_run_that_was_killed_at_its_first_write_leaves_nothing(quick: Path) -> None:
     folder = quick / "data" / "08_reporting" / "r"
     folder.mkdir(parents=True)
     (folder / ".partial-1-manifest.json").write_bytes(b"{")

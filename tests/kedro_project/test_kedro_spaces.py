@@ -1,7 +1,11 @@
 """The pipelines of the other search spaces, on their real data where these are."""
 
+from __future__ import annotations
+
 import json
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kedro_runs import (
@@ -19,6 +23,7 @@ from kedro_runs import (
 )
 from markupsafe import escape
 
+from ingested import Ingested
 from optiproxy_nas.benchmarks.source_registry import get_source
 from optiproxy_nas.spaces import get_space
 
@@ -36,7 +41,9 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_a_search_from_the_command_line(bare_project, ingested, monkeypatch, name):
+def test_a_search_from_the_command_line(
+    bare_project: Path, ingested: Ingested, monkeypatch: pytest.MonkeyPatch, name: Any
+) -> None:
     without_pictures(monkeypatch, "best_cell")
     source, dataset = SPACES[name]
     ingested.put(bare_project, source)
@@ -66,10 +73,12 @@ def test_a_search_from_the_command_line(bare_project, ingested, monkeypatch, nam
     assert (get_source(source).model is None) == ("model_sha256" not in facts)
 
 
-def test_killed_and_resumed_is_the_run_that_never_stopped(bare_project, ingested, monkeypatch):
+def test_killed_and_resumed_is_the_run_that_never_stopped(
+    bare_project: Path, ingested: Ingested, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ingested.put(bare_project, SPACES["nb301"][0])
     without_pictures(monkeypatch)
-    given = {"pipeline": "nb301_search"}
+    given: dict[str, Any] = {"pipeline": "nb301_search"}
     run(bare_project, run_id="whole", **given)
     with pytest.MonkeyPatch.context() as patch:
         die_at(patch, "step_02.select")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,7 +20,9 @@ STOPPING = {
 }
 
 
-def test_a_run_ends_where_the_search_does_and_is_audited(tracked, monkeypatch):
+def test_a_run_ends_where_the_search_does_and_is_audited(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed in a step that is not made any more, it goes on to the same end."""
     expected = search(**STOPPING)
     assert "regret" in expected.stopped

@@ -1,8 +1,11 @@
 """The pipelines' shape follows from the parameters; catalog and files are as documented."""
 
+from __future__ import annotations
+
 import re
 import tomllib
-from typing import get_type_hints
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import pandas as pd
 import pytest
@@ -33,14 +36,15 @@ STEP_NODES = [
 class NoPlugins:
     """The plug-ins of Kedro-Viz: any call of a hook does nothing."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Any:
         return self
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
         return None
 
 
-def test_kedro_viz_draws_few_steps(project):
+def test_kedro_viz_draws_few_steps(project: Path) -> None:
+    session: Any
     with KedroSession.create(project, runtime_params={"budget": 100}) as session:
         session._hook_manager = NoPlugins()
         session.load_context()
@@ -54,8 +58,11 @@ def test_kedro_viz_draws_few_steps(project):
     ("budget", "initial", "batch", "steps"),
     [(100, 10, 5, 18), (16, 6, 5, 2), (17, 6, 5, 3), (192, 10, 10, 19), (6, 6, 5, 0), (7, 6, 5, 1)],
 )
-def test_steps_follow_from_budget_initial_sample_and_batch(project, budget, initial, batch, steps):
+def test_steps_follow_from_budget_initial_sample_and_batch(
+    project: Path, budget: int, initial: int, batch: int, steps: int
+) -> None:
     params = {"budget": budget, "initial_samples": initial, "selection": {"batch": batch}}
+    session: Any
     with KedroSession.create(project, runtime_params=params) as session:
         session.load_context()
     for name in ("nb201_search", "__default__"):
@@ -63,7 +70,7 @@ def test_steps_follow_from_budget_initial_sample_and_batch(project, budget, init
         assert found == {"report", *(f"step_{step:02d}" for step in range(steps + 1))}
 
 
-def test_node_names():
+def test_node_names() -> None:
     pipeline = search.create_pipeline(3)
     names = [node.name for node in pipeline.nodes]
     expected = ["load_benchmark", "encode"]
@@ -73,21 +80,21 @@ def test_node_names():
     assert sorted(names) == sorted(expected)
 
 
-def test_reading_the_types_of_every_node_does_not_raise():
+def test_reading_the_types_of_every_node_does_not_raise() -> None:
     """Else it warns of each of them, before every run."""
     for node in search.create_pipeline(3, may_stop=True).nodes:
         get_type_hints(node.func)
 
 
-def test_a_step_reads_only_itself_and_the_one_before():
+def test_a_step_reads_only_itself_and_the_one_before() -> None:
     for node in search.create_pipeline(4).nodes:
-        if (node.namespace or "").startswith("step_"):
-            here = int(node.namespace[5:])
+        if (namespace := node.namespace or "").startswith("step_"):
+            here = int(namespace[5:])
             read = {int(n[5:7]) for n in node.inputs if n.startswith("step_")}
             assert read <= {here - 1, here}, node.name
 
 
-def test_the_search_reads_the_table_by_one_node():
+def test_the_search_reads_the_table_by_one_node() -> None:
     for data in ("benchmark_table", "benchmark_model"):
         readers = [n.name for n in search.create_pipeline(2).nodes if data in n.inputs]
         assert readers == ["load_benchmark"]
@@ -95,7 +102,7 @@ def test_the_search_reads_the_table_by_one_node():
     assert "benchmark" not in seen  # the steps get ``evaluate``, not the table
 
 
-def test_inputs_of_the_pipelines():
+def test_inputs_of_the_pipelines() -> None:
     assert search.create_pipeline(2).inputs() == {
         "benchmark_table",
         "benchmark_model",
@@ -107,12 +114,12 @@ def test_inputs_of_the_pipelines():
     assert made <= ingest.create_pipeline().all_outputs()
 
 
-def matches(pattern, name):
+def matches(pattern: Any, name: str) -> Any:
     parts = re.split(r"\{\w+\}", pattern)
     return re.fullmatch(".+".join(map(re.escape, parts)), name)
 
 
-def test_every_catalog_entry_is_used():
+def test_every_catalog_entry_is_used() -> None:
     found = [
         *register_pipelines().values(),
         search.create_pipeline(2, may_stop=True, has_prior=True),
@@ -136,7 +143,7 @@ def test_every_catalog_entry_is_used():
         ),
     ],
 )
-def test_every_product_of_a_step_and_of_the_report_is_stored(pipeline, in_memory):
+def test_every_product_of_a_step_and_of_the_report_is_stored(pipeline: Any, in_memory: Any) -> None:
     stored = [p for p in catalog_patterns()]
     outputs = pipeline.all_outputs()
     loose = {name for name in outputs if not any(matches(p, name) for p in stored)}
@@ -148,7 +155,7 @@ OWN_PATH = {"comparison": "${run:name}", "diagnosis": "/${run:diagnosed}/"}
 READ_ONLY = ("benchmark_", "compared_runs", "diagnosed_run", "journal", "mnist1d", "sklearn_digits")
 
 
-def test_run_paths_carry_the_run_id_and_steps_are_versioned():
+def test_run_paths_carry_the_run_id_and_steps_are_versioned() -> None:
     for name, entry in catalog_patterns().items():
         if name.startswith(READ_ONLY):
             continue
@@ -162,7 +169,7 @@ def test_run_paths_carry_the_run_id_and_steps_are_versioned():
         assert entry["type"] == f"optiproxy_nas.runs.datasets.{kind}", name
 
 
-def test_legacy_kedro_file_equals_pyproject():
+def test_legacy_kedro_file_equals_pyproject() -> None:
     legacy = yaml.safe_load((REPOSITORY / ".kedro.yml").read_text(encoding="utf-8"))
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
         assert legacy == tomllib.load(file)["tool"]["kedro"]
@@ -171,12 +178,12 @@ def test_legacy_kedro_file_equals_pyproject():
 @pytest.mark.parametrize(
     "name", ["src", "conf", "data", "notebooks", "tests", "pyproject.toml", ".kedro.yml"]
 )
-def test_top_level_of_the_card(name):
+def test_top_level_of_the_card(name: str) -> None:
     path = REPOSITORY / name
     assert path.is_file() if "." in name else any(path.iterdir())
 
 
-def test_layers():
+def test_layers() -> None:
     layers = sorted(path.name for path in (REPOSITORY / "data").glob("0*_*"))
     assert [name[:2] for name in layers] == [f"{i:02d}" for i in range(1, 9)]
     for name, entry in catalog_patterns().items():
@@ -188,19 +195,23 @@ def test_layers():
         assert path.split("/")[1] in layers
 
 
-def test_telemetry_is_off():
+def test_telemetry_is_off() -> None:
     assert yaml.safe_load((REPOSITORY / ".telemetry").read_text()) == {"consent": False}
 
 
-def test_a_search_of_its_initial_sample_alone_has_diagnostics_that_can_be_read(tmp_path):
+def test_a_search_of_its_initial_sample_alone_has_diagnostics_that_can_be_read(
+    tmp_path: Path,
+) -> None:
     found = optiproxy_nas.search(evaluate=len, budget=4, initial_samples=4)
     for diagnostics in (collect_diagnostics(), found.diagnostics):
         diagnostics.to_csv(tmp_path / "diagnostics.csv", index=False)
         assert pd.read_csv(tmp_path / "diagnostics.csv").columns.tolist() == ["step"]
 
 
-def test_a_session_of_a_subfolder_logs_as_its_project_does(bare_project, monkeypatch):
-    applied = []
+def test_a_session_of_a_subfolder_logs_as_its_project_does(
+    bare_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied: list[dict[str, Any]] = []
     monkeypatch.setattr(configuration, "configure_logging", applied.append)
     monkeypatch.delenv("KEDRO_LOGGING_CONFIG", raising=False)
     SearchSession.create(bare_project)

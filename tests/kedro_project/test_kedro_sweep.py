@@ -1,8 +1,11 @@
 """Sweeps: what they run, what they do not run again, and the tables that they write."""
 
+from __future__ import annotations
+
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pandas as pd
@@ -46,25 +49,26 @@ GRID = {
 MOODY = {**GRID, "method": "moody_method:Moody", "seed": "0:3"}
 
 
-def sweep(project, *blocks, **options):
+def sweep(project: Path, *blocks: Any, **options: Any) -> Any:
     options = {"executor": "serial", "tracking": False, "progress": False, **options}
     return run_sweep(project, list(blocks or [GRID]), **options)
 
 
-def result_bytes(outcome):
+def result_bytes(outcome: Any) -> Any:
     return (outcome.folder / "results.parquet").read_bytes()
 
 
-def mlflow_runs(project, experiment="nb201_methods"):
+def mlflow_runs(project: Path, experiment: str = "nb201_methods") -> Any:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{project}/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    of_runs: Any = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([of_runs.experiment_id])
     return client, runs
 
 
 @pytest.fixture(scope="module")
-def swept_template(template, tmp_path_factory):
+def swept_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project in which the points of ``GRID`` have finished, in a sweep that left no tables."""
     project = copy_project(tmp_path_factory.mktemp("swept") / "project")
     layer = Path("data") / "03_primary"
@@ -76,17 +80,17 @@ def swept_template(template, tmp_path_factory):
 
 
 @pytest.fixture
-def swept(swept_template, tmp_path, monkeypatch):
+def swept(swept_template: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project of its own in which the points of ``GRID`` have finished."""
     shutil.copytree(swept_template, tmp_path / "project")
     return enter(tmp_path / "project", monkeypatch)
 
 
 @pytest.fixture
-def no_rerun(monkeypatch):
+def no_rerun(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Nothing may be run any more."""
 
-    def forbid():
+    def forbid() -> None:
         monkeypatch.setattr(
             "optiproxy_nas.sweeps.point.RunPoint.__call__", lambda *_: pytest.fail("run again")
         )
@@ -94,7 +98,7 @@ def no_rerun(monkeypatch):
     return forbid
 
 
-def test_tables_of_a_sweep(project):
+def test_tables_of_a_sweep(project: Path) -> None:
     outcome = sweep(project)
     results, runs = (
         pd.read_parquet(outcome.folder / f"{name}.parquet") for name in ("results", "runs")
@@ -108,17 +112,17 @@ def test_tables_of_a_sweep(project):
     assert list(runs["seed"]) == [0, 1, 0, 1]
     assert list(results["query"]) == list(range(1, 13)) * 4
     for run_id, rows in results.groupby("run_id"):
-        summary = manifest(project, run_id)["result"]
-        line = runs.set_index("run_id").loc[run_id]
+        summary = manifest(project, str(run_id))["result"]
+        line: Any = runs.set_index("run_id").loc[run_id]
         assert line["value"] == summary["validation_accuracy"] == rows["value"].max()
         assert line["queries_to_best"] == rows.set_index("query")["value"].idxmax()
         assert line["regret"] == pytest.approx(line["optimum"] - line["value"])
         assert (rows["best"] == rows["value"].cummax()).all()
         assert (rows["trials"] >= rows["query"]).all()
-        assert json.loads(line["parameters"]) == manifest(project, run_id)["parameters"]
+        assert json.loads(line["parameters"]) == manifest(project, str(run_id))["parameters"]
 
 
-def test_a_point_is_the_run_that_it_names(swept):
+def test_a_point_is_the_run_that_it_names(swept: Any) -> None:
     sweep(swept)
     for point in plan(swept, [GRID]):
         found = manifest(swept, point.run_id)
@@ -126,7 +130,7 @@ def test_a_point_is_the_run_that_it_names(swept):
         assert point.digest.startswith(point.run_id.rpartition("-")[2])
 
 
-def test_equal_to_a_run_without_a_sweep(swept):
+def test_equal_to_a_run_without_a_sweep(swept: Any) -> None:
     outcome = sweep(swept)
     run(swept, pipeline="nb201_methods", settings={}, run_id="alone", budget=12, seed=1,
         method="local_search")  # fmt: skip
@@ -137,7 +141,7 @@ def test_equal_to_a_run_without_a_sweep(swept):
 
 
 @pytest.mark.parametrize("executor", ["processes", "dask"])
-def test_executors_agree(swept, executor):
+def test_executors_agree(swept: Any, executor: str) -> None:
     serial = sweep(swept, name="serial")
     again = plan(swept, [{**GRID, "seed": 1}])
     files = {p.run_id: run_files(swept, p.run_id) for p in again}
@@ -153,7 +157,7 @@ def test_executors_agree(swept, executor):
     assert {p: run_files(swept, p) for p in files} == files
 
 
-def test_nothing_is_run_twice(swept, no_rerun):
+def test_nothing_is_run_twice(swept: Any, no_rerun: Any) -> None:
     first = sweep(swept)
     no_rerun()
     again = sweep(swept)
@@ -163,14 +167,14 @@ def test_nothing_is_run_twice(swept, no_rerun):
     assert (part.skipped, list(part.runs["seed"])) == (1, [1])
 
 
-def test_equal_points_are_merged(project):
+def test_equal_points_are_merged(project: Path) -> None:
     blocks = [GRID, {**GRID, "seed": 1}, {**GRID, "source": "embedded", "dataset": "cifar10"}]
     points = plan(project, blocks)
     assert [point.blocks for point in points] == [(0, 2), (0, 1, 2)] * 2
     assert len({point.run_id for point in points}) == 4
 
 
-def test_a_failed_point(project, monkeypatch):
+def test_a_failed_point(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "mood").write_text("1")
     outcome = sweep(project, MOODY)
     assert [run_id.split("-")[2] for run_id, _ in outcome.failed] == ["s1"]
@@ -185,7 +189,9 @@ def test_a_failed_point(project, monkeypatch):
 
 
 @pytest.mark.parametrize("pipeline", ["nb201_search", "nb201_methods"])
-def test_a_killed_sweep_goes_on(quick, monkeypatch, pipeline):
+def test_a_killed_sweep_goes_on(
+    quick: Path, monkeypatch: pytest.MonkeyPatch, pipeline: str
+) -> None:
     tiny = {**TINY, "seed": "0:2", "pipeline": pipeline}
     whole = sweep(quick, tiny, name="whole")
     for point in plan(quick, [tiny]):
@@ -201,7 +207,7 @@ def test_a_killed_sweep_goes_on(quick, monkeypatch, pipeline):
     assert result_bytes(again) == result_bytes(whole)
 
 
-def test_a_spoilt_run_is_begun_anew(swept):
+def test_a_spoilt_run_is_begun_anew(swept: Any) -> None:
     first = sweep(swept)
     path = swept / manifest(swept, first.runs["run_id"][2])["artifacts"]["result.archive"]["path"]
     path.write_bytes(b"spoilt")
@@ -211,13 +217,13 @@ def test_a_spoilt_run_is_begun_anew(swept):
     assert result_bytes(again) == result_bytes(first)
 
 
-def test_one_process_a_sweep(swept):
+def test_one_process_a_sweep(swept: Any) -> None:
     outcome = sweep(swept, name="mine")
     with filelock.FileLock(outcome.folder / ".lock"), pytest.raises(RunLockedError, match="'mine'"):
         sweep(swept, name="mine")
 
 
-def test_tables_of_another_version(swept):
+def test_tables_of_another_version(swept: Any) -> None:
     outcome = sweep(swept, name="old")
     facts = json.loads((outcome.folder / "sweep.json").read_text())
     (outcome.folder / "sweep.json").write_text(json.dumps({**facts, "schema": 99}))
@@ -227,7 +233,7 @@ def test_tables_of_another_version(swept):
     assert tree(swept) == before
 
 
-def test_tables_of_another_grid(swept):
+def test_tables_of_another_grid(swept: Any) -> None:
     first, other = {**GRID, "seed": 0, "method": "random_search"}, {**GRID, "seed": 1}
     outcome = sweep(swept, first, name="mine")
     before = tree(swept)
@@ -246,8 +252,10 @@ def test_tables_of_another_grid(swept):
         ("tables.assemble", MemoryError, "failed"),
     ],
 )
-def test_the_record_of_a_sweep_that_was_cut_off(project, monkeypatch, place, error, status):
-    def cut_off(*_):
+def test_the_record_of_a_sweep_that_was_cut_off(
+    project: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Any, status: str
+) -> None:
+    def cut_off(*_: Any) -> None:
         raise error
 
     monkeypatch.setattr(f"optiproxy_nas.sweeps.{place}", cut_off)
@@ -257,7 +265,7 @@ def test_the_record_of_a_sweep_that_was_cut_off(project, monkeypatch, place, err
     assert json.loads(path.read_text())["status"] == status
 
 
-def test_a_dead_store(project, monkeypatch):
+def test_a_dead_store(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/pyproject.toml/mlflow.db")
     with pytest.raises(TrackingError, match="--no-tracking") as caught:
         sweep(project, tracking=True, name="dead")
@@ -265,8 +273,12 @@ def test_a_dead_store(project, monkeypatch):
     assert not list((project / "data").glob("0*/*-s0-*"))
 
 
-def test_a_parent_run_that_is_gone(tmp_path, monkeypatch, caplog):
-    def start(self, name, parameters, tags, resume, *rest, **named):
+def test_a_parent_run_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def start(
+        self: Any, name: str, parameters: Any, tags: Any, resume: Any, *rest: Any, **named: Any
+    ) -> str:
         if resume:
             raise TrackingError("by --params=tracking=off") from ValueError("No such run.")
         return "new"
@@ -278,7 +290,7 @@ def test_a_parent_run_that_is_gone(tmp_path, monkeypatch, caplog):
     assert "--params" not in caplog.text
 
 
-def test_one_mlflow_run_a_point_under_one_of_the_sweep(tracked, no_rerun):
+def test_one_mlflow_run_a_point_under_one_of_the_sweep(tracked: Path, no_rerun: Any) -> None:
     outcome = sweep(tracked, tracking=True, name="nested")
     client, runs = mlflow_runs(tracked)
     (parent,) = (r for r in runs if PARENT_TAG not in r.data.tags)
@@ -303,10 +315,12 @@ def test_one_mlflow_run_a_point_under_one_of_the_sweep(tracked, no_rerun):
     assert len(mlflow_runs(tracked)[1]) == 5  # opened again
 
 
-def test_a_store_that_fails_midway_gets_the_runs_from_the_next_sweep(tracked, monkeypatch):
+def test_a_store_that_fails_midway_gets_the_runs_from_the_next_sweep(
+    tracked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = MlflowTracker.start
 
-    def start(self, name, parameters, tags, *rest, **named):
+    def start(self: Any, name: str, parameters: Any, tags: Any, *rest: Any, **named: Any) -> Any:
         if PARENT_TAG in tags:
             self._store.uri = f"sqlite:///{tracked}/pyproject.toml/mlflow.db"
         return real(self, name, parameters, tags, *rest, **named)
@@ -346,7 +360,7 @@ def test_a_store_that_fails_midway_gets_the_runs_from_the_next_sweep(tracked, mo
         (["seed=0", "--file=none.yml"], "none.yml"),
     ],
 )
-def test_refused_before_anything_runs(project, arguments, message):
+def test_refused_before_anything_runs(project: Path, arguments: Any, message: str) -> None:
     before = tree(project)
     result = command(project, "sweep", "--no-tracking", *arguments)
     assert result.exit_code == 1
@@ -355,20 +369,20 @@ def test_refused_before_anything_runs(project, arguments, message):
     assert tree(project) == before
 
 
-def test_errors_say_at_which_point(project):
+def test_errors_say_at_which_point(project: Path) -> None:
     with pytest.raises(OptiProxyError, match=r"At seed=0, selection\.batch=101"):
         plan(project, [{"seed": 0, "selection.batch": [2, 101]}])
     with pytest.raises(UnknownNameError, match="random_search"):
         plan(project, [{**GRID, "method": "random_serach"}])
 
 
-def test_without_a_pipeline_any_method_runs_whole_in_one_node(project):
+def test_without_a_pipeline_any_method_runs_whole_in_one_node(project: Path) -> None:
     points = plan(project, [{"method": "random_search,optiproxy", "seed": 0}])
     assert [point.pipeline for point in points] == ["nb201_methods"] * 2
     assert "default: nb201_methods" in command(project, "sweep", "--help").output
 
 
-def test_allowed_is_what_a_grid_may_hold(project):
+def test_allowed_is_what_a_grid_may_hold(project: Path) -> None:
     with pytest.raises(ParameterError, match="Allowed here") as caught:
         plan(project, [{"zzz": 0}])
     allowed = caught.value.message.partition("Allowed here: ")[2].partition(".")[0].split(", ")
@@ -376,7 +390,7 @@ def test_allowed_is_what_a_grid_may_hold(project):
     assert not {"run_id", "tracking", "resume", "quiet", "sweep"} & set(allowed)
 
 
-def test_the_command(project):
+def test_the_command(project: Path) -> None:
     (project / "mood").write_text("2")
     arguments = ["--executor=serial", "--name=shown", "tracking=off", "--pipeline=nb201_methods"]
     grid = ["method=moody_method:Moody", "seed=0:3", "budget=12"]

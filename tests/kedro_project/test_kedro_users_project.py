@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +16,7 @@ from kedro_runs import TINY_ARGUMENT, command, enter, forked, manifest, without_
 from tiny_problem import trainings, with_data
 
 from optiproxy_nas import read_journal
-from optiproxy_nas.pipelines.configuration import CONF
+from optiproxy_nas.pipelines.configuration import CONF  # type: ignore[attr-defined]
 
 SETTINGS = """\
 from optiproxy_nas.settings import (
@@ -48,7 +50,7 @@ PARAMETERS = "x: 3\nseed: of the user\nbudget: {train: 4}\nsweep: {a: 5}\nquiet:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The project that ``kedro new`` makes, with what a user writes into it."""
     folder = tmp_path_factory.mktemp("user")
     options = ["--name=voyage", "--tools=none", "--example=no", "--telemetry=no"]
@@ -69,7 +71,7 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def project(made, monkeypatch):
+def project(made: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Work in it, and forget its modules afterwards."""
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     without_pictures(monkeypatch)
@@ -78,7 +80,7 @@ def project(made, monkeypatch):
         del sys.modules[name]
 
 
-def test_a_run_that_is_killed_goes_on_and_is_audited(project):
+def test_a_run_that_is_killed_goes_on_and_is_audited(project: Any) -> None:
     """SIGKILL in a training in the main process; the others are trained in a worker process, one
     of which crashes. The pipeline goes by a name of the user's."""
     params = f"--params={TINY_ARGUMENT},evaluation.executor=serial,run_id=r,tracking=off"
@@ -107,7 +109,7 @@ def test_a_run_that_is_killed_goes_on_and_is_audited(project):
     assert result.exit_code == 0, result.output
 
 
-def test_what_a_project_with_a_problem_needs_is_there(project):
+def test_what_a_project_with_a_problem_needs_is_there(project: Any) -> None:
     lines = command(project, "parameters", "--pipeline=own_search").output
     assert "voyage.widths:Widths" in lines
     assert "evaluation.timeout" in lines
@@ -118,7 +120,9 @@ def test_what_a_project_with_a_problem_needs_is_there(project):
     assert "own_diagnose" in command(project, "run", "--pipeline=own_diagnos").output
 
 
-def test_what_would_not_keep_a_run_is_refused(project, monkeypatch):
+def test_what_would_not_keep_a_run_is_refused(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "is run by itself" in command(project, "run", "--pipeline=whole").output
     monkeypatch.setattr(session, "_register_hooks", lambda *_: None)
     result = command(project, "run", "--pipeline=nas", "--params=run_id=h,tracking=off")
@@ -126,7 +130,7 @@ def test_what_would_not_keep_a_run_is_refused(project, monkeypatch):
     assert not (project / "data" / "08_reporting" / "h").exists()
 
 
-def test_the_users_own_pipelines_are_as_without_us(project):
+def test_the_users_own_pipelines_are_as_without_us(project: Any) -> None:
     before = set((project / "data").rglob("*"))
     result = command(project, "run")  # the default one
     assert result.exit_code == 0, result.output
@@ -139,13 +143,15 @@ def test_the_users_own_pipelines_are_as_without_us(project):
     assert set((project / "data").rglob("*")) == before
 
 
-def test_the_files_of_the_package_are_those_of_the_checkout():
+def test_the_files_of_the_package_are_those_of_the_checkout() -> None:
     checkout = Path(__file__).parents[2] / "conf" / "base"
     assert CONF.resolve() == checkout.resolve()
     assert (CONF / "catalog_search.yml").is_file()
 
 
-def test_the_package_has_the_catalog_and_parameters_of_a_new_project(monkeypatch):
+def test_the_package_has_the_catalog_and_parameters_of_a_new_project(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = pytest.importorskip("setuptools.config.pyprojecttoml")
     from setuptools import Distribution
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -34,11 +36,11 @@ from optiproxy_nas.sweeps.planning import raw_parameters
 from waiting import wait_until
 
 SERIAL = {**TINY, "problem": NAME, "evaluation": {"executor": "serial"}, "confirm": None}
-RUN = {"pipeline": "own_search", "settings": SERIAL, "run_id": "r", "workers": 1}
+RUN: dict[str, Any] = {"pipeline": "own_search", "settings": SERIAL, "run_id": "r", "workers": 1}
 
 
 @pytest.fixture(scope="session")
-def worked_template(tmp_path_factory):
+def worked_template(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A project with a finished asynchronous run, "r", of one worker in this process."""
     project = with_data(copy_project(tmp_path_factory.mktemp("workers") / "project"))
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -49,7 +51,7 @@ def worked_template(tmp_path_factory):
 
 
 @pytest.fixture
-def worked(worked_template, tmp_path, monkeypatch):
+def worked(worked_template: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     project = tmp_path / "project"
     shutil.copytree(worked_template, project)
     without_pictures(monkeypatch, "workers")
@@ -57,17 +59,17 @@ def worked(worked_template, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project with the problem's data and no run."""
     without_pictures(monkeypatch, "workers")
     return enter(with_data(copy_project(tmp_path / "project")), monkeypatch)
 
 
-def stored(project, name):
+def stored(project: Path, name: str) -> Any:
     return pd.read_parquet(artifact(project, "r", name))
 
 
-def test_with_one_worker_it_is_the_serial_search_with_all_its_refits(worked):
+def test_with_one_worker_it_is_the_serial_search_with_all_its_refits(worked: Any) -> None:
     data = {"signals": pd.read_csv(worked / "data" / "01_raw" / "signals.csv")}
     found = search(problem=NAME, data=data, **TINY)
     kept = stored(worked, "asynchronous.archive")
@@ -94,7 +96,7 @@ def test_with_one_worker_it_is_the_serial_search_with_all_its_refits(worked):
     assert StoredRun(worked, several).read().settings["workers"] == "8"  # compared apart
 
 
-def test_an_audit_replays_the_order_of_the_journal(worked):
+def test_an_audit_replays_the_order_of_the_journal(worked: Any) -> None:
     before = trainings(worked, "r")
     result = command(worked, "audit", "r")
     assert result.exit_code == 0, result.output
@@ -110,7 +112,9 @@ def test_an_audit_replays_the_order_of_the_journal(worked):
     assert "different: " in result.output
 
 
-def test_a_diagnosis_knows_what_each_proxy_was_fitted_on(worked, monkeypatch):
+def test_a_diagnosis_knows_what_each_proxy_was_fitted_on(
+    worked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(diagnose, "png", lambda figure, colours: b"")
     result = command(worked, "run", "--pipeline=own_diagnose", "--params=run=r,tracking=off")
     assert result.exit_code == 0, result.output
@@ -119,8 +123,8 @@ def test_a_diagnosis_knows_what_each_proxy_was_fitted_on(worked, monkeypatch):
     assert table["fitted_on"].tolist() == list(fitted.values())
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(own, worked_template):
-    problem = {"name": NAME, "dies_at": 9}
+def test_a_killed_run_goes_on_to_the_same_bytes(own: Any, worked_template: Any) -> None:
+    problem: dict[str, Any] = {"name": NAME, "dies_at": 9}
     with pytest.raises(Killed):
         run(own, **{**RUN, "problem": problem})
     resume(own, **{**RUN, "problem": problem})
@@ -132,10 +136,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(own, worked_template):
         resume(own, **{**RUN, "problem": problem, "workers": None})
 
 
-def test_a_run_with_an_earlier_one_goes_on_to_the_same_bytes_without_it(worked):
-    guided = {**RUN, "settings": {**SERIAL, "seed": 1, "prior": "r"}}
+def test_a_run_with_an_earlier_one_goes_on_to_the_same_bytes_without_it(worked: Any) -> None:
+    guided: dict[str, Any] = {**RUN, "settings": {**SERIAL, "seed": 1, "prior": "r"}}
     run(worked, **{**guided, "run_id": "whole"})
-    killed = {**guided, "run_id": "killed", "problem": {"name": NAME, "dies_at": 9}}
+    killed: dict[str, Any] = {**guided, "run_id": "killed", "problem": {"name": NAME, "dies_at": 9}}
     with pytest.raises(Killed):
         run(worked, **killed)
     for layer in (worked / "data").iterdir():
@@ -149,8 +153,8 @@ def test_a_run_with_an_earlier_one_goes_on_to_the_same_bytes_without_it(worked):
     assert result.exit_code == 0, result.output
 
 
-def test_baselines_take_workers_too(own):
-    settings = {**SERIAL, "method": "random_search", "budget": 12}
+def test_baselines_take_workers_too(own: Any) -> None:
+    settings: dict[str, Any] = {**SERIAL, "method": "random_search", "budget": 12}
     for name in ("initial_samples", "selection", "gradient", "fit"):
         del settings[name]
     made = run(own, **{**RUN, "pipeline": "own_methods", "settings": settings})
@@ -159,7 +163,7 @@ def test_baselines_take_workers_too(own):
     assert result.exit_code == 0, result.output
 
 
-def test_metrics_come_as_the_search_goes_on(own, empty_store):
+def test_metrics_come_as_the_search_goes_on(own: Any, empty_store: Path) -> None:
     shutil.copy(empty_store, own / "mlflow.db")
     run(own, **RUN, tracking=True)
     client, tracked = mlflow_run(own, "r", experiment="own_search")
@@ -172,7 +176,7 @@ def test_metrics_come_as_the_search_goes_on(own, empty_store):
     assert names == {f"refits/logits/step_0{step}.safetensors" for step in (1, 2)}
 
 
-def test_two_workers_killed_with_their_driver_lose_nothing(own):
+def test_two_workers_killed_with_their_driver_lose_nothing(own: Any) -> None:
     """A session in a process of its own, and two worker processes."""
     params = f"problem={NAME},problem.waits_from=5,confirm=null,tracking=off,run_id=r,workers=2"
     process, shown = forked(
@@ -209,7 +213,7 @@ def test_two_workers_killed_with_their_driver_lose_nothing(own):
         ({"workers": 10**9}, "workers"),
     ],
 )
-def test_workers_that_mean_nothing_are_refused(own, given, name):
+def test_workers_that_mean_nothing_are_refused(own: Any, given: Any, name: str) -> None:
     raw = {**raw_parameters(own), "pipeline": "own_search", "problem": NAME, **given}
     if raw["pipeline"] != "own_search":
         del raw["problem"]
@@ -217,7 +221,7 @@ def test_workers_that_mean_nothing_are_refused(own, given, name):
         resolve_parameters(raw)
 
 
-def test_workers_in_short_win_over_those_of_the_section(own):
+def test_workers_in_short_win_over_those_of_the_section(own: Any) -> None:
     raw = {**raw_parameters(own), "pipeline": "own_search", "problem": NAME, "workers": 8}
     settings = resolve_parameters(raw)["run"]["evaluation"]
     assert (settings["workers"], settings["asynchronous"]) == (8, True)
@@ -227,8 +231,8 @@ def test_workers_in_short_win_over_those_of_the_section(own):
 
 
 def test_a_deleted_artifact_is_made_again_from_the_journal_where_the_project_lies_now(
-    worked, monkeypatch
-):
+    worked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, count = manifest(worked, "r"), trainings(worked, "r")
     artifact(worked, "r", "asynchronous.trials").unlink()
     project = enter(worked.rename(worked.with_name("moved")), monkeypatch)

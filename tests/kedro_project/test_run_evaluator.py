@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rung_problem import RUN, THREE, Continuing
 
 from optiproxy_nas import LatencySettings, SearchResult, search
 from optiproxy_nas.algorithm.archive import extend
@@ -22,7 +23,6 @@ from optiproxy_nas.pipelines.run_evaluator import RunEvaluator
 from optiproxy_nas.report.terminal import terminal_summary
 from optiproxy_nas.runs.datasets.files import TrialFiles
 from optiproxy_nas.spaces import get_space
-from tests.evaluation.rung_problem import RUN, THREE, Continuing
 
 STOPPING = {"rule": "median", "warmup_steps": 2, "least_trials": 1}
 
@@ -45,7 +45,9 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_batch_by_batch_it_is_the_search(found: SearchResult, goes_on: bool, tmp_path) -> None:
+def test_batch_by_batch_it_is_the_search(
+    found: SearchResult, goes_on: bool, tmp_path: Path
+) -> None:
     """Where it goes on, each batch has an evaluator of its own, and the journal has the batch."""
     parameters: Any = found.parameters
     problem, space = Continuing(), get_space(Continuing.space)

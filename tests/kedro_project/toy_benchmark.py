@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import torch
 
@@ -27,7 +28,7 @@ TOY = BenchmarkFamily(
 )
 
 
-def read(file, worth):
+def read(file: RawFile, worth: Any) -> Any:
     codes = torch.tensor(list(product(range(3), range(3), range(2), range(2), range(2))))
     values = (codes * torch.tensor(worth)).sum(1).numpy()
     return tidy(TOY, codes, file.dataset, {"validation_accuracy": values})
