@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from evaluations import METHODS, OBJECTIVES, arguments, failing, fails, worth
+from evaluations import METHODS, OBJECTIVES, QUICK, arguments, failing, fails, worth
 from trained_problem import SPACE, Trained, ending_at, error_of
 
 from optiproxy_nas import (
@@ -97,7 +97,8 @@ def test_interrupted_at_every_trial_it_ends_as_if_it_had_not_been(
 @pytest.mark.parametrize("space", SPACES)
 def test_in_every_space(space: str) -> None:
     """With failures, interrupted, and with labelled answers in another order."""
-    asked = arguments("optiproxy", space=space, budget=18, seed=1)
+    few = {**QUICK["selection"], "local_moves": 1, "ascent_rounds": 1}  # thousands of neighbours
+    asked = arguments("optiproxy", space=space, budget=18, seed=1, selection=few)
     whole = search(evaluate=failing, **asked)
     assert whole.failed
     evaluate, initial = Stopping(9), None
