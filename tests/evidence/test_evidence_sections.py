@@ -11,7 +11,7 @@ from synthetic import points_of, run_id_of
 from evidence import RENDERERS
 from evidence.constrained_tables import bounds_of
 from evidence.regenerate import SECTIONS, SMOKE, choose, regenerate
-from evidence.sections import load_sections, with_seeds
+from evidence.sections import Section, load_sections, with_seeds
 from evidence.smoke import BUDGETS
 from optiproxy_nas.core.errors import DataError, ParameterError, UnknownNameError
 
@@ -214,3 +214,17 @@ def test_full_trainings_are_the_searches_of_every_method() -> None:
     ids = {run_id_of(point) for points in known for point in points}
     for row in low.rows[1:]:
         assert {run_id_of(point) for point in points_of(low.blocks(row))} <= ids
+
+
+@pytest.mark.parametrize(
+    "section",
+    [it for it in ALL if it.render == "variants"],
+    ids=lambda section: section.name,
+)
+def test_the_page_has_a_place_for_each_table_of_variants(section: Section) -> None:
+    """Before hours of searches have ended."""
+    page = (REPOSITORY / section.page).read_text(encoding="utf-8")
+    assert set(section.options["markers"]) == set(section.groups())
+    markers = [*section.options["markers"].values(), section.options.get("quoted")]
+    for marker in filter(None, markers):
+        assert page.count(f"<!-- {marker} -->") == page.count(f"<!-- end {marker} -->") == 1
